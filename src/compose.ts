@@ -1,0 +1,188 @@
+// The composition root: builds everything from the configuration, and starts and stops it in order.
+
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import type { Config } from './config.ts'
+import { slowLanes } from './engine/committer.ts'
+import { createEngine, type RunningEngine } from './engine/engine.ts'
+import { reportTo } from './engine/notice.ts'
+import { createApp } from './http/app.ts'
+import { type Database, openDatabase } from './store/db.ts'
+import { type EmbeddedPostgres, startEmbedded } from './store/embedded.ts'
+import { faultOf } from './store/errors.ts'
+import { MigrationError, migrate, pendingMigrations } from './store/migrate.ts'
+
+const root = join(import.meta.dirname, '..')
+const migrationsDir = join(root, 'migrations')
+
+/** Where the data is: a server of the user's, or the embedded one. */
+export interface DatabasePlace {
+  url: string
+  /** For sessions that a transaction pooler would break. */
+  directUrl: string
+  embedded: EmbeddedPostgres | null
+}
+
+export interface Service {
+  http: FastifyInstance
+  engine: RunningEngine
+  place: DatabasePlace
+  /** Listens; answers the address, for example `http://127.0.0.1:3000`. */
+  listen(): Promise<string>
+  /** Not ready, loops stopped, requests drained, everything closed. Within the configured time. */
+  stop(): Promise<void>
+}
+
+/** The version in package.json. */
+export async function readVersion(): Promise<string> {
+  const manifest: { version: string } = JSON.parse(
+    await readFile(join(root, 'package.json'), 'utf8'),
+  )
+  return manifest.version
+}
+
+/** Finds the database: the one of `DATABASE_URL`, else the embedded one, which this starts. */
+export async function openPlace(config: Config): Promise<DatabasePlace> {
+  if (config.DATABASE_URL !== undefined) {
+    const directUrl = config.DATABASE_URL_DIRECT ?? config.DATABASE_URL
+    return { url: config.DATABASE_URL, directUrl, embedded: null }
+  }
+  const embedded = await startEmbedded({
+    dataDir: config.TASKFLOW_DATA_DIR,
+    checkoutDir: root,
+    ...(config.TASKFLOW_EMBEDDED_PORT !== undefined && { port: config.TASKFLOW_EMBEDDED_PORT }),
+  })
+  return { url: embedded.url, directUrl: embedded.url, embedded }
+}
+
+/** Applies all migrations that are missing. Waits, up to the configured time, for a server that does not answer yet. */
+export async function migratePlace(
+  config: Config,
+  place: DatabasePlace,
+  logger: Logger,
+): Promise<string[]> {
+  return patiently(config, logger, async () => {
+    const log = (line: string) => logger.info(line)
+    return (await migrate({ connectionString: place.directUrl, migrationsDir, log })).applied
+  })
+}
+
+async function requireMigrated(
+  config: Config,
+  place: DatabasePlace,
+  logger: Logger,
+): Promise<void> {
+  const pending = await patiently(config, logger, () =>
+    pendingMigrations({ connectionString: place.directUrl, migrationsDir }),
+  )
+  if (pending.length > 0) {
+    throw new MigrationError(
+      `The database lacks ${pending.join(', ')} and MIGRATE_ON_START is false. Run npm run migrate, or set MIGRATE_ON_START=true.`,
+    )
+  }
+}
+
+/** Repeats what fails because the server is away, until the time is over. */
+async function patiently<Value>(
+  config: Config,
+  logger: Logger,
+  work: () => Promise<Value>,
+): Promise<Value> {
+  const deadline = performance.now() + config.TASKFLOW_START_TIMEOUT
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      const away = !(error instanceof MigrationError) && faultOf(error) === 'unavailable'
+      if (!away || performance.now() > deadline) throw error
+      logger.warn({ err: error }, 'the database does not answer yet')
+      await sleep(500)
+    }
+  }
+}
+
+/** Builds the service on a running database. Nothing listens and no loop runs until `listen`. */
+export async function compose(config: Config, logger: Logger): Promise<Service> {
+  const version = await readVersion()
+  const place = await openPlace(config)
+  try {
+    if (config.MIGRATE_ON_START) await migratePlace(config, place, logger)
+    else await requireMigrated(config, place, logger)
+    return assemble(config, logger, place, version)
+  } catch (error) {
+    await place.embedded?.stop()
+    throw error
+  }
+}
+
+function assemble(config: Config, logger: Logger, place: DatabasePlace, version: string): Service {
+  const report = reportTo(logger)
+  const database: Database = openDatabase({
+    connectionString: place.url,
+    // One more for the tick.
+    writers: config.TASKFLOW_COMMIT_CONCURRENCY + slowLanes + 1,
+    readers: config.TASKFLOW_READ_CONNECTIONS,
+    applicationName: 'taskflow',
+    onError: (error) => report({ type: 'connection_failed', error }),
+  })
+  const engine = createEngine({
+    scope: database.scope,
+    version,
+    limits: {
+      state_bytes: config.TASKFLOW_STATE_LIMIT_BYTES,
+      labels: config.TASKFLOW_LABELS_LIMIT,
+    },
+    commit: {
+      inFlight: config.TASKFLOW_COMMIT_CONCURRENCY,
+      batchSize: config.TASKFLOW_COMMIT_BATCH,
+      queueLimit: config.TASKFLOW_QUEUE_LIMIT,
+    },
+    readsInFlight: Math.max(1, Math.floor(config.TASKFLOW_READ_CONNECTIONS / 2)),
+    tick: { interval: config.TASKFLOW_TICK_INTERVAL, batchSize: config.TASKFLOW_TICK_BATCH },
+    report,
+  })
+  const shutdown = new AbortController()
+  const http = createApp(engine, {
+    logger,
+    version,
+    shutdown: shutdown.signal,
+    limits: {
+      body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,
+      json_depth: config.TASKFLOW_JSON_DEPTH,
+    },
+    timeouts: {
+      request: config.TASKFLOW_REQUEST_TIMEOUT,
+      headers: config.TASKFLOW_HEADERS_TIMEOUT,
+      handler: config.TASKFLOW_HANDLER_TIMEOUT,
+    },
+  })
+  let stopped: Promise<void> | null = null
+
+  async function stop(): Promise<void> {
+    engine.retire()
+    if (config.TASKFLOW_SHUTDOWN_DELAY > 0) await sleep(config.TASKFLOW_SHUTDOWN_DELAY)
+    // Long polls answer now with what there is; their connections would hold up the close.
+    shutdown.abort()
+    await http.close()
+    await engine.stop()
+    await database.close()
+    await place.embedded?.stop()
+  }
+
+  return {
+    http,
+    engine,
+    place,
+    async listen() {
+      engine.start()
+      return http.listen({ port: config.PORT, host: config.HOST })
+    },
+    stop: () => {
+      stopped ??= stop()
+      return stopped
+    },
+  }
+}

@@ -1,0 +1,225 @@
+// The configuration: environment variables, by one schema, as a frozen record. Nothing else reads the environment.
+
+import { isIP } from 'node:net'
+import { type Static, type TSchema, Type } from 'typebox'
+import { durationFault, parseDuration } from './http/formats.ts'
+import { nearest } from './http/nearest.ts'
+
+/** A text that is read as a number of milliseconds. */
+const duration = (fallback: string, minimum: string, description: string) =>
+  Type.Integer({
+    format: 'duration',
+    default: fallback,
+    minimum: parseDuration(minimum),
+    description,
+  })
+
+const integer = (fallback: number, minimum: number, maximum: number, description: string) =>
+  Type.Integer({ default: fallback, minimum, maximum, description })
+
+const flag = (fallback: boolean, description: string) =>
+  Type.Boolean({ default: fallback, description })
+
+const text = (description: string) => Type.Optional(Type.String({ minLength: 1, description }))
+
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+
+/** Every variable of the service. `.env.example` is held against it by a test. */
+export const configSchema = Type.Object({
+  PORT: integer(3000, 0, 65_535, 'TCP port of the HTTP server; 0 takes a free one.'),
+  HOST: Type.String({
+    default: '127.0.0.1',
+    minLength: 1,
+    description: 'Address to listen on. Anything but loopback needs TASKFLOW_ALLOW_OPEN=true.',
+  }),
+  TASKFLOW_ALLOW_OPEN: flag(
+    false,
+    'Serve on an address that others can reach although there are no credentials: everybody who can connect may do everything.',
+  ),
+  DATABASE_URL: text(
+    'postgres:// URL of PostgreSQL 15 or newer. Without it an embedded PostgreSQL is started.',
+  ),
+  DATABASE_URL_DIRECT: text(
+    'The same database past a transaction pooler, for migrations. DATABASE_URL when absent.',
+  ),
+  TASKFLOW_DATA_DIR: text(
+    'Where the embedded PostgreSQL keeps its data; .data in the checkout when absent.',
+  ),
+  TASKFLOW_EMBEDDED_PORT: Type.Optional(
+    integer(
+      5433,
+      1,
+      65_535,
+      'TCP port of the embedded PostgreSQL on 127.0.0.1, for psql; none when absent.',
+    ),
+  ),
+  MIGRATE_ON_START: flag(
+    true,
+    'Bring the schema up to date at start. With false, run npm run migrate.',
+  ),
+  TASKFLOW_START_TIMEOUT: duration(
+    'PT30S',
+    'PT0S',
+    'How long to wait at start for a database that does not answer.',
+  ),
+  LOG_LEVEL: Type.Union(
+    logLevels.map((level) => Type.Literal(level)),
+    { default: 'info', description: 'How much to log.' },
+  ),
+  TASKFLOW_BODY_LIMIT_BYTES: integer(1_048_576, 1_024, 16_777_216, 'Largest request body.'),
+  TASKFLOW_JSON_DEPTH: integer(32, 4, 100, 'Deepest nesting of a request body.'),
+  TASKFLOW_STATE_LIMIT_BYTES: integer(
+    262_144,
+    1_024,
+    4_194_304,
+    'Largest state of a flow, as JSON.',
+  ),
+  TASKFLOW_LABELS_LIMIT: integer(32, 0, 256, 'Labels of a flow.'),
+  TASKFLOW_REQUEST_TIMEOUT: duration('PT30S', 'PT1S', 'For a request to arrive whole.'),
+  TASKFLOW_HEADERS_TIMEOUT: duration(
+    'PT10S',
+    'PT0.5S',
+    'For the headers of a request; shorter than TASKFLOW_REQUEST_TIMEOUT.',
+  ),
+  TASKFLOW_HANDLER_TIMEOUT: duration('PT10S', 'PT1S', 'For an answer; long polls are exempt.'),
+  TASKFLOW_SHUTDOWN_TIMEOUT: duration(
+    'PT25S',
+    'PT1S',
+    'For a stop after SIGTERM; then the process exits anyway.',
+  ),
+  TASKFLOW_SHUTDOWN_DELAY: duration(
+    'PT0S',
+    'PT0S',
+    'Between not ready and refusing connections, so that load balancers notice.',
+  ),
+  TASKFLOW_COMMIT_BATCH: integer(
+    256,
+    1,
+    1_000,
+    'Commands in one transaction; 1 gives each its own.',
+  ),
+  TASKFLOW_COMMIT_CONCURRENCY: integer(4, 1, 32, 'Transactions of the committer at once.'),
+  TASKFLOW_QUEUE_LIMIT: integer(
+    5_000,
+    1,
+    100_000,
+    'Commands accepted and not yet answered; past it, 503.',
+  ),
+  TASKFLOW_READ_CONNECTIONS: integer(4, 1, 64, 'Database connections for reads.'),
+  TASKFLOW_TICK_INTERVAL: duration('PT1S', 'PT0.01S', 'Longest sleep of the wait engine.'),
+  TASKFLOW_TICK_BATCH: integer(500, 1, 5_000, 'Due flows fired in one transaction.'),
+})
+
+export type Config = Readonly<Static<typeof configSchema>>
+type Name = keyof Config
+
+/** A configuration that cannot be used. The message has one sentence for each mistake and says how to mend it. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+const names = Object.keys(configSchema.properties) as Name[]
+
+/**
+ * Reads the configuration from environment variables. Empty ones count as absent.
+ *
+ * @throws ConfigError when a value is wrong, or a variable with our prefix is unknown: a misspelt
+ *   setting that is ignored would be found out much later.
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const mistakes: string[] = []
+  for (const name of Object.keys(env)) {
+    if (!name.startsWith('TASKFLOW_') || (names as string[]).includes(name)) continue
+    const guess = nearest(name, names)
+    mistakes.push(
+      guess === undefined
+        ? `${name} is not a setting of this release. Remove it; .env.example lists all.`
+        : `${name} is not a setting. Did you mean ${guess}?`,
+    )
+  }
+  const config: Record<string, unknown> = {}
+  for (const name of names) {
+    const schema = configSchema.properties[name]
+    const given = env[name]
+    const text = given === undefined || given.trim() === '' ? defaultOf(schema, name) : given.trim()
+    if (text === undefined) continue
+    const read = readValue(schema, text)
+    if ('fault' in read) mistakes.push(`${name}=${text} cannot be used: it ${read.fault}.`)
+    else config[name] = read.value
+  }
+  if (mistakes.length === 0) mistakes.push(...conflicts(config as Config))
+  if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'))
+  return Object.freeze(config as Config)
+}
+
+/** The default of a variable as text; optional variables have none, whatever their schema shows as an example. */
+function defaultOf(schema: TSchema, name: Name): string | undefined {
+  const required: readonly string[] = configSchema.required
+  if (!required.includes(name) || !('default' in schema)) return undefined
+  return String(schema.default)
+}
+
+type Reading = { value: unknown } | { fault: string }
+
+function readValue(schema: TSchema, text: string): Reading {
+  const rules = schema as { [rule: string]: unknown }
+  if (rules['format'] === 'duration') {
+    const fault = durationFault(text)
+    if (fault !== null) return { fault }
+    const value = parseDuration(text)
+    const minimum = rules['minimum'] as number
+    return value < minimum ? { fault: `must be at least ${minimum} ms` } : { value }
+  }
+  if (rules['type'] === 'integer') {
+    const { minimum, maximum } = rules as { minimum: number; maximum: number }
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+    return value >= minimum && value <= maximum
+      ? { value }
+      : { fault: `must be a whole number from ${minimum} to ${maximum}` }
+  }
+  if (rules['type'] === 'boolean') {
+    return text === 'true' || text === 'false'
+      ? { value: text === 'true' }
+      : { fault: 'must be true or false' }
+  }
+  if (Array.isArray(rules['anyOf'])) {
+    const allowed = rules['anyOf'].map((one: { const: string }) => one.const)
+    const guess = nearest(text, allowed)
+    return allowed.includes(text)
+      ? { value: text }
+      : {
+          fault: `must be one of ${allowed.join(', ')}${guess === undefined ? '' : ` (did you mean ${guess}?)`}`,
+        }
+  }
+  return { value: text }
+}
+
+/** Whether an address can only be reached from this machine. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+}
+
+/** Mistakes of several variables together. */
+function conflicts(config: Config): string[] {
+  const found: string[] = []
+  if (!isLoopback(config.HOST) && !config.TASKFLOW_ALLOW_OPEN) {
+    found.push(
+      `HOST=${config.HOST} would let others in, and there are no credentials. Set HOST=127.0.0.1, or TASKFLOW_ALLOW_OPEN=true if everybody who can connect may do everything.`,
+    )
+  }
+  if (config.TASKFLOW_HEADERS_TIMEOUT >= config.TASKFLOW_REQUEST_TIMEOUT) {
+    found.push(
+      'TASKFLOW_HEADERS_TIMEOUT must be shorter than TASKFLOW_REQUEST_TIMEOUT: lower the first or raise the second.',
+    )
+  }
+  for (const name of ['DATABASE_URL', 'DATABASE_URL_DIRECT'] as const) {
+    const url = config[name]
+    // The value may hold a password: it is not repeated.
+    if (url !== undefined && !/^postgres(ql)?:\/\//.test(url)) {
+      found.push(
+        `${name} must begin with postgres:// or postgresql://, as in postgres://user:password@host:5432/taskflow.`,
+      )
+    }
+  }
+  return found
+}

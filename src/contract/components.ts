@@ -1,0 +1,20 @@
+// All named schemas of the wire, in the order in which the OpenAPI document lists them.
+
+import { engineComponents } from './engine.ts'
+import { eventComponents } from './event.ts'
+import { flowComponents } from './flow.ts'
+import type { Component } from './kit.ts'
+import { problemComponents } from './problem.ts'
+import { signalComponents } from './signal.ts'
+import { stepComponents } from './step.ts'
+import { waitComponents } from './wait.ts'
+
+export const components: readonly Component[] = [
+  ...flowComponents,
+  ...waitComponents,
+  ...signalComponents,
+  ...stepComponents,
+  ...eventComponents,
+  ...engineComponents,
+  ...problemComponents,
+]

@@ -1,0 +1,241 @@
+// The wire of flows: the flow itself, and the bodies of the requests that create and change one.
+
+import { type Static, type TObject, Type } from 'typebox'
+import { flowModes, flowStatuses } from '../domain/flow.ts'
+import {
+  answerBody,
+  component,
+  count,
+  id,
+  JsonObjectSchema,
+  JsonValueSchema,
+  maxLengths,
+  name,
+  nullable,
+  nullableText,
+  nullableTimestamp,
+  oneOfTexts,
+  page,
+  ref,
+  requestBody,
+  text,
+  timestamp,
+} from './kit.ts'
+import { WaitSchema } from './wait.ts'
+
+const labelNames = { type: 'string', minLength: 1, maxLength: maxLengths.label }
+
+const Labels = component(
+  'Labels',
+  Type.Unsafe<Record<string, string>>({
+    type: 'object',
+    propertyNames: labelNames,
+    additionalProperties: { type: 'string', maxLength: maxLengths.label },
+  }),
+  {
+    description: 'Names and values that flows can be found by: 32 at most unless configured otherwise.',
+    example: { tier: 'gold' },
+  },
+)
+
+const LabelsPatch = component(
+  'LabelsPatch',
+  Type.Unsafe<Record<string, string | null>>({
+    type: 'object',
+    propertyNames: labelNames,
+    additionalProperties: { type: ['string', 'null'], maxLength: maxLengths.label },
+  }),
+  {
+    description: 'Labels to set, and with null those to remove. All others stay.',
+    example: { tier: 'gold', region: null },
+  },
+)
+
+const modeText =
+  '`managed`: the service runs its steps. `mirrored`: they run elsewhere, and the service is told.'
+
+const flowMembers = {
+  id: id('Made by the service.'),
+  namespace: Type.String({ description: 'The namespace that the flow belongs to.' }),
+  key: nullableText({
+    description: 'The business key: unique among the open flows of the namespace.',
+  }),
+  controller_id: Type.String({ description: 'Who decides the next step of the flow.' }),
+  goal: Type.String({ description: 'What the flow is for, in one sentence.' }),
+  owner_session_key: Type.String({ description: 'Whose flow it is.' }),
+  requester_origin: Type.String({ description: 'Who asked for it.' }),
+  mode: oneOfTexts(flowModes, modeText),
+  current_step: Type.String({ description: 'Where the flow is, in words of its controller.' }),
+  state: ref(JsonObjectSchema),
+  status: oneOfTexts(
+    flowStatuses,
+    'Where the flow is in its life. `finished`, `failed` and `cancelled` are final.',
+  ),
+  wait: nullable(WaitSchema),
+  cancel_requested: Type.Boolean({
+    description: 'True from the moment a cancel was requested. It never becomes false again.',
+  }),
+  labels: ref(Labels),
+  revision: count('Grows by one with every change. Also the `ETag`.'),
+  created_at: timestamp('When the flow was created.'),
+  updated_at: timestamp('When it last changed.'),
+  closed_at: nullableTimestamp('When it ended; null while it is open.'),
+}
+
+export const exampleFlow: Static<TObject<typeof flowMembers>> = {
+  id: '019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c15',
+  namespace: 'default',
+  key: null,
+  controller_id: 'kate/inbox',
+  goal: 'triage inbox',
+  owner_session_key: 'agent:kate:session:abc',
+  requester_origin: 'user-1',
+  mode: 'managed',
+  current_step: 'classify',
+  state: { messages: 10 },
+  status: 'waiting',
+  wait: {
+    kind: 'timer',
+    id: '019dbaf2-6d40-7c3a-9a51-8f0f6f1c2e07',
+    since: '2026-04-23T14:00:00.000Z',
+    at: '2026-04-23T15:00:00.000Z',
+  },
+  cancel_requested: false,
+  labels: { tier: 'gold' },
+  revision: 3,
+  created_at: '2026-04-23T13:59:56.000Z',
+  updated_at: '2026-04-23T14:00:00.000Z',
+  closed_at: null,
+}
+
+export const FlowSchema = answerBody('Flow', flowMembers, {
+  description: 'A durable flow: its state, its status, and what it waits for.',
+  example: exampleFlow,
+})
+export type Flow = Static<typeof FlowSchema>
+
+export const FlowPageSchema = page('FlowPage', FlowSchema, {
+  description: 'A page of flows.',
+  example: exampleFlow,
+})
+
+export const CreateFlowSchema = requestBody(
+  'CreateFlow',
+  {
+    controller_id: name('Who decides the next step of the flow.'),
+    goal: text('What the flow is for, in one sentence.'),
+    owner_session_key: name('Whose flow it is.'),
+    requester_origin: name('Who asks for it.'),
+    current_step: Type.Optional(name('Where the flow begins; `init` when absent.')),
+    state: Type.Optional(ref(JsonObjectSchema)),
+    mode: Type.Optional(oneOfTexts(flowModes, `${modeText} \`managed\` when absent.`)),
+    labels: Type.Optional(ref(Labels)),
+    key: Type.Optional(
+      name('A business key of yours, unique among the open flows of the namespace.', ['order-42']),
+    ),
+    on_conflict: Type.Optional(
+      oneOfTexts(
+        ['fail', 'use_existing'],
+        'What to do when an open flow has the key already: refuse with `key_conflict`, or answer that flow. `fail` when absent.',
+      ),
+    ),
+    routing_key: Type.Optional(
+      name('Flows with the same routing key are stored together. Not together with `key`.'),
+    ),
+    start: Type.Optional(
+      Type.Boolean({
+        description:
+          'True: the flow is running from the start, as a mirrored flow always is. False when absent.',
+      }),
+    ),
+  },
+  {
+    description: 'A new flow.',
+    example: {
+      controller_id: 'kate/inbox',
+      goal: 'triage inbox',
+      owner_session_key: 'agent:kate:session:abc',
+      requester_origin: 'user-1',
+      state: { messages: 10 },
+      start: true,
+    },
+  },
+)
+
+export const ResumeFlowSchema = requestBody(
+  'ResumeFlow',
+  {
+    state_patch: Type.Optional(ref(JsonObjectSchema)),
+    wait_id: Type.Optional(
+      id('The wait to end. Refused with `stale_wait` when the flow does not wait on it any more.'),
+    ),
+  },
+  {
+    description: 'How to resume: members of `state_patch` replace those of the state.',
+    example: { state_patch: { processed: 5 } },
+  },
+)
+
+export const UpdateFlowStateSchema = requestBody(
+  'UpdateFlowState',
+  {
+    patch: Type.Optional(ref(JsonObjectSchema)),
+    unset: Type.Optional(
+      Type.Array(Type.String({ maxLength: maxLengths.text }), {
+        description: 'Top-level members of the state to remove, after the patch.',
+      }),
+    ),
+    next_step: Type.Optional(name('The new `current_step`.')),
+  },
+  {
+    description: 'A shallow merge: members of `patch` replace those of the state, the rest stays.',
+    example: { patch: { processed: 5 }, unset: ['draft'], next_step: 'reply' },
+  },
+)
+
+export const UpdateFlowSchema = requestBody(
+  'UpdateFlow',
+  { labels: ref(LabelsPatch) },
+  { description: 'Labels to set and to remove.', example: { labels: { tier: 'gold', region: null } } },
+)
+
+export const FinishFlowSchema = requestBody(
+  'FinishFlow',
+  { final_state: Type.Optional(ref(JsonObjectSchema)) },
+  {
+    description: 'How it ended: members of `final_state` replace those of the state.',
+    example: { final_state: { summary: '10 done' } },
+  },
+)
+
+export const FailFlowSchema = requestBody(
+  'FailFlow',
+  { reason: text('Why it failed. Kept in `state.failure`.') },
+  { description: 'Why the flow failed.', example: { reason: 'downstream answered 503' } },
+)
+
+export const CancelFlowSchema = requestBody(
+  'CancelFlow',
+  { reason: Type.Optional(text('Why, for the audit log.')) },
+  { description: 'Why the flow is cancelled.', example: { reason: 'the order was withdrawn' } },
+)
+
+/** For requests that say everything by their path. */
+export const EmptySchema = requestBody('Empty', {}, { description: 'Nothing.', example: {} })
+
+export const flowComponents = [
+  JsonObjectSchema,
+  JsonValueSchema,
+  Labels,
+  LabelsPatch,
+  FlowSchema,
+  FlowPageSchema,
+  CreateFlowSchema,
+  ResumeFlowSchema,
+  UpdateFlowStateSchema,
+  UpdateFlowSchema,
+  FinishFlowSchema,
+  FailFlowSchema,
+  CancelFlowSchema,
+  EmptySchema,
+]

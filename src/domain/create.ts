@@ -1,0 +1,100 @@
+// How a flow is born: its first record and the events that tell of it.
+
+import type { DomainLimits } from './command.ts'
+import { decide } from './decide.ts'
+import { FlowError } from './errors.ts'
+import type { FlowEvent } from './event.ts'
+import { type FlowMode, type FlowRecord, mergeLabels, type Timestamp } from './flow.ts'
+import { type JsonObject, jsonBytes } from './json.ts'
+
+/** A flow as it is asked for. */
+export interface NewFlow {
+  controller_id: string
+  goal: string
+  owner_session_key: string
+  requester_origin: string
+  /** `init` when absent. */
+  current_step?: string
+  /** `{}` when absent. */
+  state?: JsonObject
+  /** `managed` when absent; a mirrored flow is born running. */
+  mode?: FlowMode
+  labels?: Record<string, string>
+  /** Unique in its namespace among open flows. */
+  key?: string
+  /** What to do when an open flow has the key: `fail` when absent. */
+  on_conflict?: 'fail' | 'use_existing'
+  /** Chooses the shard; the key does when absent. */
+  routing_key?: string
+  /** Whether to be born running. */
+  start?: boolean
+}
+
+/**
+ * Makes the first record of a flow, with one event for each of its revisions: `created`, and
+ * `started` when it is born running. Throws `limit_exceeded`.
+ */
+export function createFlow(
+  place: { id: string; shard: number; namespace: string; actor: string },
+  input: NewFlow,
+  now: Timestamp,
+  limits: DomainLimits,
+): { flow: FlowRecord; events: FlowEvent[] } {
+  const { id, shard, namespace, actor } = place
+  const state = input.state ?? {}
+  const labels = mergeLabels({}, input.labels ?? {}, limits.labels)
+  const bytes = jsonBytes(state)
+  if (bytes > limits.state_bytes) {
+    throw new FlowError(
+      'limit_exceeded',
+      `The state is larger than ${limits.state_bytes} bytes: keep large data elsewhere and refer to it.`,
+      { limit: 'state_bytes', maximum: limits.state_bytes, actual: bytes },
+    )
+  }
+  const born: FlowRecord = {
+    id,
+    shard,
+    namespace,
+    key: input.key ?? null,
+    controller_id: input.controller_id,
+    goal: input.goal,
+    owner_session_key: input.owner_session_key,
+    requester_origin: input.requester_origin,
+    mode: input.mode ?? 'managed',
+    current_step: input.current_step ?? 'init',
+    status: 'created',
+    wait: null,
+    cancel_requested: false,
+    cancel_reason: null,
+    labels,
+    revision: 0,
+    wake_at: null,
+    state_bytes: bytes,
+    created_at: now,
+    updated_at: now,
+    closed_at: null,
+    state,
+  }
+  const { controller_id, goal, owner_session_key, requester_origin, mode, key, current_step } = born
+  const created: FlowEvent = {
+    flow_id: id,
+    revision: 0,
+    kind: 'created',
+    payload: {
+      controller_id,
+      goal,
+      owner_session_key,
+      requester_origin,
+      mode,
+      key,
+      current_step,
+      labels,
+      state,
+    },
+    actor,
+    at: now,
+  }
+  if (born.mode === 'managed' && input.start !== true) return { flow: born, events: [created] }
+  const { flow, events } = decide(born, { type: 'start' }, actor, now, limits)
+  return { flow: { ...flow, state }, events: [created, ...events] }
+}

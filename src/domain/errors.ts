@@ -1,0 +1,97 @@
+// The one error class of the service, with its closed list of codes and what each of them carries.
+
+import type { FlowStatus } from './flow.ts'
+import type { JsonObject } from './json.ts'
+import type { Wait } from './wait.ts'
+
+/** One fault of an input, with a JSON Pointer (RFC 6901) to the member at fault. */
+export interface InputFault {
+  /** Where: a pointer into the body, or `?name` for a query parameter, `:name` for a path parameter, the lower-case name for a header. */
+  pointer: string
+  /** What kind of fault, in snake_case: `unknown_member`, `required`, `wrong_type`, … */
+  code: string
+  message: string
+  did_you_mean?: string
+  allowed?: string[]
+}
+
+interface InputDetail {
+  errors: InputFault[]
+}
+
+/** What each code carries beside its sentence. These members appear on the wire, under these names. */
+export interface ErrorDetails {
+  malformed_json: InputDetail
+  invalid_request: InputDetail
+  limit_exceeded: { limit: string; maximum: number; actual?: number; errors?: InputFault[] }
+  cursor_mismatch: InputDetail
+  idempotency_key_invalid: InputDetail
+  unsupported_media_type: { allowed: string[] }
+  payload_too_large: { limit: string; maximum: number }
+  uri_too_long: { maximum?: number }
+  headers_too_large: { maximum?: number }
+  request_timeout: Record<never, never>
+  bad_request: Record<never, never>
+  not_found: { resource?: string; id?: string; did_you_mean?: string }
+  method_not_allowed: { allowed: string[] }
+  revision_mismatch: { flow_id: string; expected: number; actual: number }
+  illegal_transition: {
+    flow_id: string
+    from: FlowStatus
+    to: FlowStatus
+    allowed: FlowStatus[]
+    wait: Wait | null
+  }
+  already_terminal: { flow_id: string; flow_status: FlowStatus }
+  cancel_pending: { flow_id: string }
+  stale_wait: { flow_id: string; expected: string; actual: string | null }
+  wait_conflict: { flow_id: string }
+  key_conflict: { flow_id: string; key: string }
+  idempotency_mismatch: { key: string }
+  idempotency_in_progress: { retry_after: number }
+  overloaded: { retry_after: number }
+  unavailable: { retry_after: number }
+  internal: Record<never, never>
+}
+
+export type ErrorCode = keyof ErrorDetails
+
+/**
+ * A refusal or a fault that the caller shall know of.
+ *
+ * `message` is what the caller reads: at most 25 words, in the caller's own names, and it says what
+ * to do. It never holds SQL, a stack or a secret. `cause` is for the log alone.
+ */
+export class FlowError<Code extends ErrorCode = ErrorCode> extends Error {
+  readonly code: Code
+  readonly detail: ErrorDetails[Code]
+
+  constructor(
+    code: Code,
+    message: string,
+    detail: ErrorDetails[Code],
+    options?: { cause?: unknown },
+  ) {
+    super(message, options)
+    this.name = 'FlowError'
+    this.code = code
+    this.detail = detail
+  }
+}
+
+/** An `invalid_request` about one member. */
+export function invalid(
+  pointer: string,
+  code: string,
+  message: string,
+  more: { did_you_mean?: string; allowed?: string[] } = {},
+): FlowError<'invalid_request'> {
+  return new FlowError('invalid_request', message, {
+    errors: [{ pointer, code, message, ...more }],
+  })
+}
+
+/** The members of an error as the wire shows them. */
+export function errorMembers(error: FlowError): JsonObject {
+  return { ...(error.detail as JsonObject) }
+}

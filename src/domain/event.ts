@@ -1,0 +1,37 @@
+// What an audit event is. Events are appended and never changed.
+
+import type { Timestamp } from './flow.ts'
+import type { JsonObject } from './json.ts'
+
+export const eventKinds = [
+  'created',
+  'started',
+  'waiting',
+  'wait_progressed',
+  'wait_moved',
+  'resumed',
+  'state_updated',
+  'labels_updated',
+  'finished',
+  'failed',
+  'cancel_requested',
+  'cancelled',
+  'step_observed',
+  'step_enqueued',
+  'step_settled',
+  'step_dead',
+  'quarantined',
+  'reopened',
+] as const
+export type EventKind = (typeof eventKinds)[number]
+
+/** One entry of a flow's audit log. `(flow_id, revision)` names it: one event per revision, no gaps. */
+export interface FlowEvent {
+  flow_id: string
+  revision: number
+  kind: EventKind
+  payload: JsonObject
+  /** Who caused it: the caller's name, or `wait-engine` for the service's own clock. */
+  actor: string
+  at: Timestamp
+}

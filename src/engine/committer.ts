@@ -1,0 +1,368 @@
+// The one way in which flows change: commands gather into batches, and each batch is locked, decided
+// and saved in one transaction. Requests that arrive while a transaction is under way make up the
+// next batch; nobody waits on a timer and nobody is answered before COMMIT.
+
+import type { DecidedFlow, DomainLimits } from '../domain/command.ts'
+import { waitEngineActor } from '../domain/decide.ts'
+import { FlowError } from '../domain/errors.ts'
+import type { FlowRecord, Timestamp } from '../domain/flow.ts'
+import type { Locked, Saved } from '../store/batch.ts'
+import type { Scope } from '../store/db.ts'
+import { faultOf, toFlowError } from '../store/errors.ts'
+import { type DueQuery, readFlows } from '../store/flows.ts'
+import { type Entry, type Plan, stateBytes, type Verdict } from './batch.ts'
+import type { Reply } from './flows.ts'
+import type { Report } from './notice.ts'
+import { createTransactor, lockRequest, type Transaction } from './transaction.ts'
+
+export interface CommitterOptions {
+  scope: Scope
+  limits: DomainLimits
+  /** Transactions at once. */
+  inFlight: number
+  /** Commands in one transaction; 1 gives one transaction per request, to compare with. */
+  batchSize: number
+  /** Commands accepted and not yet answered; past it, `overloaded`. */
+  queueLimit: number
+  report: Report
+}
+
+/** A committed change, as told to those who wait for one. */
+export interface Change {
+  flow: FlowRecord
+  /** The database's time of the transaction. */
+  now: Timestamp
+}
+
+/** What became of one due flow. */
+export type Fired =
+  | { flow_id: string; reply: Reply }
+  | { flow_id: string; namespace: string; error: unknown }
+
+export interface Committer {
+  /** Answers after COMMIT. Rejects with a `FlowError`. */
+  submit(entry: Entry): Promise<Reply>
+  /** Fires what is due, in one transaction where possible. Throws when the database is not there. */
+  fireDue(due: DueQuery): Promise<Fired[]>
+  /** Called after each COMMIT, before the callers are answered. Must not throw. */
+  onCommit(listener: (changes: Change[]) => void): void
+  status(): { queued: number; in_flight: number; batches_total: number; commands_total: number }
+  /** Resolves when everything accepted so far has been answered. */
+  drain(): Promise<void>
+}
+
+interface Pending {
+  entry: Entry
+  bytes: number
+  attempts: number
+  resolve(reply: Reply): void
+  reject(error: unknown): void
+}
+
+/** Patch bytes in one transaction: bounds its memory and how long it holds its locks. */
+const maxBatchBytes = 4 * 1024 * 1024
+/** How often one command is tried before its caller is told to come back. */
+const maxAttempts = 4
+/** Flows locked elsewhere that are waited for at once. */
+export const slowLanes = 2
+
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+
+export function createCommitter(options: CommitterOptions): Committer {
+  const { scope, limits, report } = options
+  const transact = createTransactor(scope, limits, report)
+  const queue: Pending[] = []
+  /** Flows in a transaction of this process, with the commands that must come after it. */
+  const busyFlows = new Map<string, Pending[]>()
+  /** Of these, the ones that are waited for in the slow lane, and freed there. */
+  const slowFlows = new Set<string>()
+  const slowLane = createLane(slowLanes)
+  const listeners: ((changes: Change[]) => void)[] = []
+  let accepted = 0
+  let inFlight = 0
+  let flushScheduled = false
+  let batches = 0
+  let commands = 0
+  let drained: (() => void)[] = []
+
+  function submit(entry: Entry): Promise<Reply> {
+    if (accepted >= options.queueLimit) {
+      return Promise.reject(
+        new FlowError(
+          'overloaded',
+          'The service has more requests than it can take. Send the same request again shortly.',
+          { retry_after: 1 },
+        ),
+      )
+    }
+    accepted++
+    return new Promise<Reply>((resolve, reject) => {
+      enqueue({ entry, bytes: stateBytes(entry), attempts: 0, resolve, reject })
+      scheduleFlush()
+    }).finally(() => {
+      accepted--
+      if (accepted === 0) {
+        for (const resolve of drained) resolve()
+        drained = []
+      }
+    })
+  }
+
+  function enqueue(pending: Pending): void {
+    const parked =
+      pending.entry.type === 'change' ? busyFlows.get(pending.entry.flow_id) : undefined
+    if (parked !== undefined) parked.push(pending)
+    else queue.push(pending)
+  }
+
+  function scheduleFlush(): void {
+    if (flushScheduled || queue.length === 0 || inFlight >= options.inFlight) return
+    flushScheduled = true
+    // Requests that came with this turn of the event loop go together; no later one is waited for.
+    setImmediate(() => {
+      flushScheduled = false
+      if (queue.length === 0 || inFlight >= options.inFlight) return
+      const batch = takeBatch()
+      if (batch.length === 0) return
+      inFlight++
+      void runBatch(batch, false)
+        .catch((error: unknown) => rejectAll(batch, error))
+        .finally(() => {
+          inFlight--
+          freeFlows(batch)
+          scheduleFlush()
+        })
+      scheduleFlush()
+    })
+  }
+
+  /** Takes commands from the head of the queue and marks their flows as busy. */
+  function takeBatch(): Pending[] {
+    const batch: Pending[] = []
+    const ours = new Set<string>()
+    let bytes = 0
+    while (batch.length < options.batchSize) {
+      const next = queue[0]
+      if (next === undefined || (batch.length > 0 && bytes + next.bytes > maxBatchBytes)) break
+      queue.shift()
+      if (next.entry.type === 'change') {
+        const { flow_id } = next.entry
+        const parked = ours.has(flow_id) ? undefined : busyFlows.get(flow_id)
+        if (parked !== undefined) {
+          parked.push(next)
+          continue
+        }
+        if (!ours.has(flow_id)) busyFlows.set(flow_id, [])
+        ours.add(flow_id)
+      }
+      batch.push(next)
+      bytes += next.bytes
+    }
+    return batch
+  }
+
+  /** Puts the commands that waited for these flows at the head of the queue, in their order. */
+  function freeFlows(batch: readonly Pending[]): void {
+    const next: Pending[] = []
+    for (const { entry } of batch) {
+      if (entry.type !== 'change' || slowFlows.has(entry.flow_id)) continue
+      next.push(...(busyFlows.get(entry.flow_id) ?? []))
+      busyFlows.delete(entry.flow_id)
+    }
+    if (next.length > 0) queue.unshift(...next)
+  }
+
+  /**
+   * Runs commands in one transaction and answers each. After a known rollback they are run again: all
+   * together when it was for the sake of another transaction, in halves when the server refused
+   * something, so that a command that cannot be saved fails alone.
+   */
+  async function runBatch(batch: readonly Pending[], block: boolean): Promise<void> {
+    for (const pending of batch) pending.attempts++
+    const entries = batch.map((one) => one.entry)
+    const result = await transact(lockRequest(entries, limits, block), () => entries)
+    batches++
+    commands += batch.length
+    if (result.outcome === 'committed') return settle(batch, result)
+    if (result.outcome === 'unknown') return rejectAll(batch, result.cause)
+    const { cause } = result
+    const fault = faultOf(cause)
+    const tired = batch.some((pending) => pending.attempts >= maxAttempts)
+    report({ type: 'batch_retried', commands: batch.length, cause })
+    if (fault === 'refused' && batch.length > 1) {
+      const middle = Math.ceil(batch.length / 2)
+      for (const pending of batch) pending.attempts = 0
+      await runBatch(batch.slice(0, middle), block)
+      return runBatch(batch.slice(middle), block)
+    }
+    if (fault === 'refused' || tired) return rejectAll(batch, cause)
+    if (fault === 'unavailable' && !(result.stale && batch.every((one) => one.attempts === 1))) {
+      return rejectAll(batch, cause)
+    }
+    if (fault === 'retry') await sleep(Math.random() * 20 * (batch[0]?.attempts ?? 1))
+    return runBatch(batch, block)
+  }
+
+  /** Answers everybody of a committed batch. */
+  async function settle(
+    batch: readonly Pending[],
+    done: Extract<Transaction, { outcome: 'committed' }>,
+  ): Promise<void> {
+    const { plan, locked } = done
+    const saved = done.saved ?? (await rereadSaved(plan))
+    const lost = new Set(
+      plan.changes.inserts.filter((flow) => !saved.inserted.has(flow.id)).map(keyOf),
+    )
+    announce(plan, locked, saved)
+    const slow = new Map<string, Pending[]>()
+    for (const [i, verdict] of plan.verdicts.entries()) {
+      const pending = batch[i] as Pending
+      const { entry } = pending
+      const overtaken =
+        entry.type === 'create' &&
+        lost.has(keyOf({ ...entry.caller, key: entry.input.key ?? null }))
+      if (verdict.type === 'again' || overtaken) tryAgain(pending)
+      else if (verdict.type === 'refuse') pending.reject(toFlowError(verdict.error))
+      else if (verdict.type === 'reply') pending.resolve(complete(verdict, saved))
+      else slow.set(entry.flow_id, [...(slow.get(entry.flow_id) ?? []), pending])
+    }
+    for (const [flowId, waiting] of slow) runSlow(flowId, waiting)
+  }
+
+  function tryAgain(pending: Pending): void {
+    if (pending.attempts >= maxAttempts) {
+      pending.reject(toFlowError(new Error('overtaken by other creations with its key')))
+      return
+    }
+    enqueue(pending)
+    scheduleFlush()
+  }
+
+  /** Another replica's insert, or the lost answer of ours, may have changed what is there. */
+  async function rereadSaved(plan: Plan): Promise<Saved> {
+    const ids = [...plan.changes.updates, ...plan.changes.inserts.map((flow) => ({ flow }))].map(
+      ({ flow }) => flow.id,
+    )
+    const found = await readFlows(scope, ids)
+    return {
+      states: new Map(found.map((flow) => [flow.id, flow.state])),
+      inserted: new Set(found.map((flow) => flow.id)),
+    }
+  }
+
+  function announce(plan: Plan, { now }: Locked, saved: Saved): void {
+    const changes: Change[] = []
+    for (const { flow } of plan.changes.updates) {
+      changes.push({ now, flow: withState(flow, saved) })
+    }
+    for (const flow of plan.changes.inserts) {
+      if (saved.inserted.has(flow.id)) changes.push({ now, flow })
+    }
+    if (changes.length > 0) for (const listener of listeners) listener(changes)
+  }
+
+  /** Waits for one locked flow beside the queue, holding up nobody but its own commands. */
+  function runSlow(flowId: string, pendings: readonly Pending[]): void {
+    slowFlows.add(flowId)
+    void slowLane(() => runBatch(pendings, true))
+      .catch((error: unknown) => rejectAll(pendings, error))
+      .finally(() => {
+        slowFlows.delete(flowId)
+        freeFlows(pendings)
+        scheduleFlush()
+      })
+  }
+
+  function rejectAll(batch: readonly Pending[], cause: unknown): void {
+    const error = toFlowError(cause)
+    for (const pending of batch) pending.reject(error)
+  }
+
+  async function fireDue(due: DueQuery): Promise<Fired[]> {
+    const request = lockRequest([], limits, false, due)
+    const result = await transact(request, (locked) => [...locked.flows.values()].map(fireEntry))
+    if (result.outcome === 'unknown') throw result.cause
+    if (result.outcome === 'committed') {
+      const saved = result.saved ?? (await rereadSaved(result.plan))
+      announce(result.plan, result.locked, saved)
+      return [...result.locked.flows.values()].map((flow, i) =>
+        firedOf(flow, result.plan.verdicts[i] as Verdict, saved),
+      )
+    }
+    if (result.locked === null || faultOf(result.cause) === 'unavailable') throw result.cause
+    // Something among them cannot be saved: each is fired as a command, and batches split.
+    return Promise.all(
+      [...result.locked.flows.values()].map((flow) =>
+        submit(fireEntry(flow)).then(
+          (reply): Fired => ({ flow_id: flow.id, reply }),
+          (error: unknown): Fired => ({ flow_id: flow.id, namespace: flow.namespace, error }),
+        ),
+      ),
+    )
+  }
+
+  return {
+    submit,
+    fireDue,
+    onCommit: (listener) => {
+      listeners.push(listener)
+    },
+    status: () => ({
+      queued: accepted,
+      in_flight: inFlight,
+      batches_total: batches,
+      commands_total: commands,
+    }),
+    drain: () =>
+      accepted === 0 ? Promise.resolve() : new Promise((resolve) => drained.push(resolve)),
+  }
+}
+
+function fireEntry(flow: DecidedFlow): Entry {
+  return {
+    type: 'change',
+    caller: { namespace: flow.namespace, actor: waitEngineActor },
+    keep: null,
+    flow_id: flow.id,
+    command: { type: 'fire' },
+    if_match: null,
+  }
+}
+
+function firedOf({ id: flow_id, namespace }: DecidedFlow, verdict: Verdict, saved: Saved): Fired {
+  if (verdict.type === 'reply') return { flow_id, reply: complete(verdict, saved) }
+  const error = verdict.type === 'refuse' ? verdict.error : new Error(verdict.type)
+  return { flow_id, namespace, error }
+}
+
+/** Fills in the state that only the save statement knew. */
+function complete(verdict: Extract<Verdict, { type: 'reply' }>, saved: Saved): Reply {
+  const { reply, needs } = verdict
+  const state = needs === null ? undefined : saved.states.get(needs)
+  return state === undefined ? reply : { ...reply, flow: { ...reply.flow, state } }
+}
+
+function withState(flow: DecidedFlow, saved: Saved): FlowRecord {
+  return { ...flow, state: flow.state ?? saved.states.get(flow.id) ?? {} }
+}
+
+function keyOf({ namespace, key }: { namespace: string; key: string | null }): string {
+  return JSON.stringify([namespace, key])
+}
+
+/** Runs tasks, at most `width` at once, in the order in which they came. */
+function createLane(width: number): (task: () => Promise<void>) => Promise<void> {
+  let free = width
+  const waiting: (() => void)[] = []
+  return async (task) => {
+    if (free > 0) free--
+    else await new Promise<void>((resolve) => waiting.push(resolve))
+    try {
+      await task()
+    } finally {
+      const next = waiting.shift()
+      if (next === undefined) free++
+      else next()
+    }
+  }
+}

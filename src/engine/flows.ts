@@ -1,0 +1,222 @@
+// What callers do with flows: create, change, read, list, and wait for a change.
+
+import type { Command, Outcome } from '../domain/command.ts'
+import type { NewFlow } from '../domain/create.ts'
+import { type FlowRecord, type FlowStatus, isTerminal, type Timestamp } from '../domain/flow.ts'
+import { isId, shardIndexOf } from '../domain/id.ts'
+import { shardCount, shardOf, shardToken } from '../domain/shard.ts'
+import type { StepRecord } from '../domain/step.ts'
+import type { WaitKind } from '../domain/wait.ts'
+import type { Scope } from '../store/db.ts'
+import { toFlowError } from '../store/errors.ts'
+import { listFlows } from '../store/flows.ts'
+import { flowNotFound, type KeepReply } from './batch.ts'
+import type { Committer } from './committer.ts'
+import { decodeCursor, encodeCursor } from './cursor.ts'
+import { mintId } from './ids.ts'
+import type { Watch } from './watch.ts'
+
+export type { NewFlow as CreateFlow }
+
+/** Who asks. The namespace comes from the caller's credential, never from a request. */
+export interface Caller {
+  namespace: string
+  /** Named in audit events, and the scope of idempotency keys. */
+  actor: string
+}
+
+/** What may stand beside any change. */
+export interface ChangeOptions {
+  /** The revision that the flow must have (`If-Match`); else `revision_mismatch`. */
+  if_match?: number
+  /** A repeat with the same key and fingerprint gets the stored answer; another fingerprint is refused. */
+  idempotency?: { key: string; fingerprint: string }
+}
+
+/** The answer to a change: the flow as it is after that change's own revision. */
+export interface Reply {
+  outcome: Outcome
+  flow: FlowRecord
+  /** The step that an observation was about. */
+  step?: StepRecord
+  /** Whether the observation was the step's first. */
+  step_created?: boolean
+  /** The service's id of the signal. */
+  signal_id?: string
+  /** True when this is a stored answer given again. */
+  replayed: boolean
+}
+
+export interface FlowFilter {
+  status?: FlowStatus[]
+  owner_session_key?: string
+  controller_id?: string
+  key?: string
+  labels?: Record<string, string>
+  wait_kind?: WaitKind
+  wait_topic?: string
+  wait_correlation_id?: string
+  created_after?: Timestamp
+  created_before?: Timestamp
+}
+
+export interface PageRequest {
+  limit: number
+  /** The `next_cursor` of the page before. */
+  cursor?: string
+}
+
+export interface Page<Item> {
+  items: Item[]
+  next_cursor: string | null
+}
+
+export interface Flows {
+  create(caller: Caller, input: NewFlow, options?: ChangeOptions): Promise<Reply>
+  change(caller: Caller, flowId: string, command: Command, options?: ChangeOptions): Promise<Reply>
+  /** Throws `not_found`. */
+  get(caller: Caller, flowId: string): Promise<FlowRecord>
+  list(
+    caller: Caller,
+    filter: FlowFilter,
+    sort: 'created_at' | '-created_at',
+    page: PageRequest,
+  ): Promise<Page<FlowRecord>>
+  /**
+   * Resolves as soon as the flow's revision is another than `revision` (or, with `terminal`, as soon
+   * as it has ended), at the latest after `ms` milliseconds or when `signal` aborts; answers the flow
+   * as it is then.
+   */
+  waitFor(
+    caller: Caller,
+    flowId: string,
+    until: { revision: number } | { terminal: true },
+    ms: number,
+    signal: AbortSignal,
+  ): Promise<FlowRecord>
+}
+
+export interface FlowsOptions {
+  scope: Scope
+  committer: Committer
+  read: (id: string) => Promise<FlowRecord | null>
+  watch: Watch
+}
+
+export function createFlows({ scope, committer, read, watch }: FlowsOptions): Flows {
+  async function get(caller: Caller, flowId: string): Promise<FlowRecord> {
+    const flow = isId(flowId) ? await read(flowId) : null
+    if (flow === null || flow.namespace !== caller.namespace) throw flowNotFound(flowId)
+    return flow
+  }
+
+  return {
+    get,
+
+    async create(caller, input, options = {}) {
+      const routing = input.routing_key ?? input.key ?? options.idempotency?.key
+      const shardIndex =
+        routing === undefined
+          ? Math.floor(Math.random() * shardCount)
+          : shardOf(caller.namespace, routing)
+      return committer.submit({
+        type: 'create',
+        caller,
+        keep: keepCreation(caller, options),
+        flow_id: mintId(shardIndex),
+        shard: shardToken(shardIndex),
+        input,
+      })
+    },
+
+    async change(caller, flowId, command, options = {}) {
+      // What is no id cannot be the id of a flow, and must not get into a statement.
+      if (!isId(flowId)) throw flowNotFound(flowId)
+      return committer.submit({
+        type: 'change',
+        caller,
+        keep: keepChange(caller, flowId, options),
+        flow_id: flowId,
+        command,
+        if_match: options.if_match ?? null,
+      })
+    },
+
+    async list(caller, filter, sort, { limit, cursor }) {
+      const bound = ['flows', caller.namespace, sort, filter]
+      const position =
+        cursor === undefined ? null : decodeCursor(cursor, bound, ['timestamp', 'id'])
+      const { wait_kind, wait_topic, wait_correlation_id, ...columns } = filter
+      const found = await listFlows(scope, {
+        ...columns,
+        ...(wait_kind !== undefined && { wait_kind }),
+        ...(wait_topic !== undefined && { wait_topic }),
+        ...(wait_correlation_id !== undefined && { wait_correlation_id }),
+        namespace: caller.namespace,
+        descending: sort === '-created_at',
+        ...(position !== null && {
+          after: { created_at: position[0] as string, id: position[1] as string },
+        }),
+        limit: limit + 1,
+      }).catch((error: unknown) => {
+        throw toFlowError(error)
+      })
+      return pageOf(found, limit, (flow) => encodeCursor(bound, [flow.created_at, flow.id]))
+    },
+
+    async waitFor(caller, flowId, until, ms, signal) {
+      const deadline = performance.now() + ms
+      let flow: FlowRecord | null = null
+      const watcher = watch.open(flowId, () => flow?.revision ?? -1, deadline, signal)
+      const reached = (seen: FlowRecord) =>
+        'terminal' in until ? isTerminal(seen.status) : seen.revision !== until.revision
+      try {
+        // Watching began before this read, so that no change can fall between the two.
+        flow = await get(caller, flowId)
+        while (!reached(flow) && (await watcher.next())) flow = await get(caller, flowId)
+        return flow
+      } finally {
+        watcher.close()
+      }
+    },
+  }
+}
+
+/** One item more than the limit was asked for: it tells whether there is another page. */
+export function pageOf<Item>(
+  found: Item[],
+  limit: number,
+  cursorOf: (last: Item) => string,
+): Page<Item> {
+  const items = found.slice(0, limit)
+  const last = items.at(-1)
+  return {
+    items,
+    next_cursor: found.length > limit && last !== undefined ? cursorOf(last) : null,
+  }
+}
+
+/**
+ * Where the answer to a creation is kept. Its shard follows from the caller and the key alone, so
+ * that a repeat finds it whatever flow it made.
+ */
+function keepCreation(caller: Caller, { idempotency }: ChangeOptions): KeepReply | null {
+  if (idempotency === undefined) return null
+  const { key, fingerprint } = idempotency
+  const { namespace, actor } = caller
+  const shard = shardToken(shardOf(namespace, `${actor}\u0000${key}`))
+  return { ref: { namespace, scope: actor, key, shard }, fingerprint }
+}
+
+/** Where the answer to a change is kept: on the flow's shard, apart from those of other flows. */
+function keepChange(
+  caller: Caller,
+  flowId: string,
+  { idempotency }: ChangeOptions,
+): KeepReply | null {
+  if (idempotency === undefined) return null
+  const { key, fingerprint } = idempotency
+  const { namespace, actor } = caller
+  const shard = shardToken(shardIndexOf(flowId))
+  return { ref: { namespace, scope: `${actor}/${flowId}`, key, shard }, fingerprint }
+}

@@ -1,0 +1,45 @@
+// Everything the service tells its operators, as data. One place renders it.
+
+import type { Logger } from 'pino'
+
+export type Notice =
+  | { type: 'connection_failed'; error: Error }
+  /** A transaction was rolled back and is tried again, in halves when it had several commands. */
+  | { type: 'batch_retried'; commands: number; cause: unknown }
+  /** The answer to COMMIT was lost; `committed` is what the server said afterwards. */
+  | { type: 'commit_in_doubt'; xid: string; committed: boolean | null; cause: unknown }
+  /** A due flow could not be fired; it is tried again, `failures` so far. */
+  | { type: 'fire_failed'; flow_id: string; failures: number; cause: unknown }
+  /** A due flow was set aside: it will not be fired until somebody moves its timer. */
+  | { type: 'flow_quarantined'; flow_id: string; reason: string }
+  | { type: 'loop_failed'; loop: string; failures: number; cause: unknown }
+  | { type: 'loop_recovered'; loop: string; failures: number }
+  | { type: 'expired_replies_deleted'; count: number }
+
+export type Report = (notice: Notice) => void
+
+type Rendering = { level: 'debug' | 'info' | 'warn' | 'error'; message: string }
+
+const renderings: { [Type in Notice['type']]: Rendering } = {
+  connection_failed: { level: 'warn', message: 'a database connection failed' },
+  batch_retried: { level: 'warn', message: 'a transaction was rolled back and is tried again' },
+  commit_in_doubt: { level: 'warn', message: 'the answer to a COMMIT was lost and was looked up' },
+  fire_failed: { level: 'error', message: 'a due flow could not be fired; it is tried again' },
+  flow_quarantined: {
+    level: 'error',
+    message: 'a due flow was set aside: move its timer or cancel it',
+  },
+  loop_failed: { level: 'error', message: 'a background loop failed and goes on' },
+  loop_recovered: { level: 'info', message: 'a background loop works again' },
+  expired_replies_deleted: { level: 'debug', message: 'expired idempotency keys were deleted' },
+}
+
+/** Renders notices to the log. */
+export function reportTo(logger: Logger): Report {
+  return ({ type, ...data }) => {
+    const { level, message } = renderings[type]
+    const { cause, error, ...rest } = data as { cause?: unknown; error?: unknown }
+    const err = cause ?? error
+    logger[level]({ notice: type, ...rest, ...(err !== undefined && { err }) }, message)
+  }
+}

@@ -1,0 +1,25 @@
+// Deletes what has served its time: expired answers to idempotent requests.
+
+import type { Scope } from '../store/db.ts'
+import { deleteExpiredReplies } from '../store/idempotency.ts'
+import { createLoop, type Loop } from './loop.ts'
+import type { Report } from './notice.ts'
+
+/** Between two sweeps, in milliseconds. */
+const interval = 60_000
+/** Rows of one transaction, and the pause after it, so that a large sweep leaves latency alone. */
+const batchSize = 1_000
+const pause = 100
+
+export function createReplySweeper(scope: Scope, report: Report): Loop {
+  return createLoop({
+    name: 'reply-sweeper',
+    interval,
+    report,
+    async pass() {
+      const count = await deleteExpiredReplies(scope, batchSize)
+      if (count > 0) report({ type: 'expired_replies_deleted', count })
+      return count === batchSize ? pause : interval
+    },
+  })
+}

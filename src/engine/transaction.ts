@@ -1,0 +1,156 @@
+// One transaction of a batch, from lock to COMMIT, and what became of it.
+
+import type { DomainLimits } from '../domain/command.ts'
+import { FlowError } from '../domain/errors.ts'
+import {
+  type BatchClient,
+  connectWriter,
+  hasCommitted,
+  type Locked,
+  type LockRequest,
+  lockBatch,
+  rollBack,
+  type Saved,
+  saveBatch,
+} from '../store/batch.ts'
+import type { Scope } from '../store/db.ts'
+import { isServerError } from '../store/errors.ts'
+import type { DueQuery } from '../store/flows.ts'
+import { type Entry, needsState, type Plan, planBatch, stateBytes } from './batch.ts'
+import type { Report } from './notice.ts'
+
+/** How long to ask for the fate of a transaction, in milliseconds. */
+const doubtPatience = 8_000
+
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+
+/** What became of a transaction. */
+export type Transaction =
+  | { outcome: 'committed'; plan: Plan; locked: Locked; saved: Saved | null }
+  /** `stale`: the connection had died before anything was sent on it that could matter. */
+  | { outcome: 'rolled_back'; cause: unknown; stale: boolean; locked: Locked | null }
+  | { outcome: 'unknown'; cause: unknown }
+
+/**
+ * A function that runs one transaction: locks what is requested, decides the entries and saves.
+ *
+ * Throws only what `planBatch` throws, with everything rolled back.
+ */
+export function createTransactor(
+  scope: Scope,
+  limits: DomainLimits,
+  report: Report,
+): (
+  request: LockRequest,
+  entriesFor: (locked: Locked) => readonly Entry[],
+) => Promise<Transaction> {
+  return async (request, entriesFor) => {
+    let client: BatchClient
+    try {
+      client = await connectWriter(scope)
+    } catch (cause) {
+      return { outcome: 'rolled_back', cause, stale: false, locked: null }
+    }
+    let locked: Locked
+    try {
+      locked = await lockBatch(client, request)
+    } catch (cause) {
+      await release(client, cause)
+      return { outcome: 'rolled_back', cause, stale: !isServerError(cause), locked: null }
+    }
+    let plan: Plan
+    try {
+      plan = planBatch(entriesFor(locked), locked, limits)
+    } catch (cause) {
+      await release(client, cause)
+      throw cause
+    }
+    const result = await saveBatch(client, plan.changes)
+    if (result.outcome === 'in_doubt') {
+      client.release(true)
+      const committed = await settleDoubt(locked.xid, result.cause)
+      if (committed === null) return { outcome: 'unknown', cause: result.cause }
+      return committed
+        ? { outcome: 'committed', plan, locked, saved: result.saved }
+        : { outcome: 'rolled_back', cause: result.cause, stale: true, locked }
+    }
+    client.release()
+    return result.outcome === 'committed'
+      ? { outcome: 'committed', plan, locked, saved: result }
+      : { outcome: 'rolled_back', cause: result.cause, stale: false, locked }
+  }
+
+  /** Gives a connection back after a failure: rolled back if it still works, thrown away if not. */
+  async function release(client: BatchClient, cause: unknown): Promise<void> {
+    if (!isServerError(cause) && !(cause instanceof FlowError)) return client.release(true)
+    try {
+      await rollBack(client)
+      client.release()
+    } catch {
+      client.release(true)
+    }
+  }
+
+  /** Asks the server what became of a transaction; null when that cannot be learnt in time. */
+  async function settleDoubt(xid: string, cause: unknown): Promise<boolean | null> {
+    const deadline = performance.now() + doubtPatience
+    let committed: boolean | null = null
+    for (let pause = 20; committed === null && performance.now() < deadline; pause *= 2) {
+      try {
+        committed = await hasCommitted(scope, xid)
+      } catch {
+        // The server is still away; its answer after it came back is as good.
+      }
+      if (committed === null) await sleep(Math.min(pause, 500))
+    }
+    report({ type: 'commit_in_doubt', xid, committed, cause })
+    return committed
+  }
+}
+
+/**
+ * What a batch must lock and read for its entries, in the order in which everything is locked.
+ *
+ * @param block wait for flows that are locked elsewhere, instead of leaving them out.
+ * @param due instead of entries: whatever is due.
+ */
+export function lockRequest(
+  entries: readonly Entry[],
+  limits: DomainLimits,
+  block: boolean,
+  due: DueQuery | null = null,
+): LockRequest {
+  const flows = new Map<string, LockRequest['flows'][number]>()
+  const request: LockRequest = {
+    idempotency: [],
+    keys: [],
+    flows: [],
+    due,
+    steps: [],
+    block,
+    max_state_bytes: limits.state_bytes,
+    now: due?.now ?? null,
+  }
+  for (const entry of entries) {
+    const { namespace } = entry.caller
+    if (entry.keep !== null) request.idempotency.push(entry.keep.ref)
+    if (entry.type === 'create') {
+      const { key } = entry.input
+      if (key !== undefined) request.keys.push({ namespace, key, shard: entry.shard })
+      continue
+    }
+    const known = flows.get(entry.flow_id)
+    flows.set(entry.flow_id, {
+      id: entry.flow_id,
+      namespace,
+      // Two commands on one flow fold here, so that each answer has the state of its revision.
+      state: known !== undefined || needsState(entry),
+      bytes: (known?.bytes ?? 0) + stateBytes(entry),
+    })
+    if (entry.command.type === 'observe') {
+      request.steps.push({ flow_id: entry.flow_id, run_id: entry.command.observation.run_id })
+    }
+  }
+  request.flows = [...flows.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+  return request
+}

@@ -1,0 +1,11 @@
+// Who asks. Until there are credentials, everybody is the same caller.
+
+import type { FastifyRequest } from 'fastify'
+import type { Caller } from '../engine/flows.ts'
+
+const anonymous: Caller = Object.freeze({ namespace: 'default', actor: 'anonymous' })
+
+/** The caller of a request. Only here does a request turn into a caller. */
+export function callerOf(_request: FastifyRequest): Caller {
+  return anonymous
+}

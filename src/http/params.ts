@@ -1,0 +1,58 @@
+// What stands in paths and queries: their schemas, and how they turn into the engine's words.
+
+import { Type } from 'typebox'
+import { maxLengths, pageLimits } from '../contract/kit.ts'
+import { FlowError } from '../domain/errors.ts'
+import { isId } from '../domain/id.ts'
+import type { PageRequest } from '../engine/flows.ts'
+
+/** For requests whose path says it all: any query parameter is one too many. */
+export const noQuery = Type.Object({}, { additionalProperties: false })
+
+export const flowParams = Type.Object({
+  flow_id: Type.String({
+    description: 'The id of a flow.',
+    examples: ['019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c15'],
+  }),
+})
+
+export const stepParams = Type.Object({
+  ...flowParams.properties,
+  run_id: Type.String({
+    minLength: 1,
+    maxLength: maxLengths.name,
+    description: 'The caller’s name of a run: unique in its flow.',
+    examples: ['classify-1'],
+  }),
+})
+
+export const signalParams = Type.Object({
+  ...flowParams.properties,
+  name: Type.String({
+    minLength: 1,
+    maxLength: maxLengths.name,
+    description: 'The name of the signal.',
+    examples: ['approved'],
+  }),
+})
+
+/**
+ * The flow id of a path. One that no flow can have is answered like one that no flow has: whoever
+ * follows a wrong link learns the same from both.
+ */
+export function flowIdOf(params: { flow_id: string }): string {
+  if (isId(params.flow_id)) return params.flow_id
+  throw new FlowError('not_found', 'There is no flow with this id: check it, or list the flows.', {
+    resource: 'flow',
+  })
+}
+
+export function pageRequest(query: { limit?: number; cursor?: string }): PageRequest {
+  return {
+    limit: query.limit ?? pageLimits.default,
+    ...(query.cursor !== undefined && { cursor: query.cursor }),
+  }
+}
+
+/** 304: the caller has it already. */
+export const notModified = Type.Null({ description: 'The flow has not changed.' })

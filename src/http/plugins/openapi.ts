@@ -1,0 +1,83 @@
+// The OpenAPI document of the routes, its 3.0 twin, and the page that lets people try them.
+
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
+import type { ErrorCode } from '../../domain/errors.ts'
+import { finishDocument, type RawDocument } from '../openapi-document.ts'
+import { makeTwin } from '../openapi-twin.ts'
+import type { OpenApiDocument } from '../openapi-types.ts'
+
+declare module 'fastify' {
+  interface FastifySchema {
+    /** Codes that a route can answer beside those that every route of its kind can. */
+    'x-problems'?: readonly ErrorCode[]
+    /** Query parameters whose names are a pattern, which OpenAPI has no words for. */
+    'x-query-patterns'?: Record<string, string>
+  }
+  interface FastifyInstance {
+    /** The finished document, from `ready` on. */
+    openApi(): OpenApiDocument
+  }
+}
+
+/** Everything from this host, and no other: the page works without a network. */
+const contentPolicy = {
+  'default-src': ["'self'"],
+  'base-uri': ["'self'"],
+  'connect-src': ["'self'"],
+  'font-src': ["'self'", 'data:'],
+  'form-action': ["'none'"],
+  'frame-ancestors': ["'none'"],
+  'img-src': ["'self'", 'data:'],
+  'object-src': ["'none'"],
+  'script-src': ["'self'"],
+  // Swagger UI sets style attributes on what it draws.
+  'style-src': ["'self'", "'unsafe-inline'"],
+}
+
+/**
+ * Serves `/openapi.json`, `/openapi-3.0.json` and Swagger UI at `/docs`, and gives the document to
+ * the program as `app.openApi()`. It tells of the routes of all plugins registered afterwards.
+ */
+export function registerOpenApi(app: FastifyInstance, version: string): void {
+  let document: OpenApiDocument | null = null
+  const openApi = (): OpenApiDocument => {
+    if (document === null) {
+      // A copy: finishing works in place, and the plugin keeps its own.
+      const raw: RawDocument = JSON.parse(JSON.stringify(app.swagger()))
+      document = finishDocument(raw, version)
+    }
+    return document
+  }
+  app.decorate('openApi', openApi)
+
+  app.register(swagger, {
+    openapi: { openapi: '3.1.0' },
+    convertConstToEnum: false,
+    refResolver: { buildLocalReference: (schema) => String(schema['$id']) },
+  })
+  app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: contentPolicy,
+    transformSpecificationClone: false,
+    transformSpecification: () => JSON.parse(JSON.stringify(openApi())),
+    uiConfig: { docExpansion: 'list', displayRequestDuration: true, tryItOutEnabled: true },
+    theme: { title: 'Taskflow API' },
+  })
+  app.register(documentRoutes, { openApi })
+}
+
+const documentRoutes: FastifyPluginCallback<{ openApi: () => OpenApiDocument }> = (
+  app,
+  { openApi },
+  done,
+) => {
+  app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) =>
+    reply.type('application/json').send(openApi()),
+  )
+  app.get('/openapi-3.0.json', { schema: { hide: true } }, (_request, reply) =>
+    reply.type('application/json').send(makeTwin(openApi())),
+  )
+  done()
+}

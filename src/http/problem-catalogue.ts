@@ -1,0 +1,248 @@
+// What each error code means: its status, its title, and how to get out of it. One entry per code.
+
+import type { ErrorCode } from '../domain/errors.ts'
+
+export interface ProblemKind {
+  status: number
+  /** The same for every problem of this code. */
+  title: string
+  /** Paragraphs in plain text; names in backticks. */
+  explanation: readonly string[]
+  /** The `detail` of a typical problem of this code. */
+  example: string
+}
+
+/** In the order of a request's way through the service. */
+export const problemKinds = {
+  bad_request: {
+    status: 400,
+    title: 'Not a valid HTTP request',
+    explanation: [
+      'The bytes that arrived are not a request by the rules of HTTP/1.1: a broken header, a missing Host, a body of another length than announced, or a path with a broken percent-encoding.',
+      'HTTP libraries do not send such requests. Look for a hand-written client, a proxy in between, or TLS spoken to this plain port.',
+    ],
+    example: 'The path holds a percent sign that encodes nothing: write it as %25.',
+  },
+  request_timeout: {
+    status: 408,
+    title: 'The request took too long to arrive',
+    explanation: [
+      'The headers or the body were not complete in time, and the connection was closed. Nothing was done.',
+      'Send the same request again. If it happens often, the network or a proxy holds requests back.',
+    ],
+    example: 'The request did not arrive in time: send it again.',
+  },
+  uri_too_long: {
+    status: 414,
+    title: 'The URL is too long',
+    explanation: [
+      'The path and query together exceed the limit. `maximum`, when given, is that limit in bytes.',
+      'Filter by fewer values at once. A `cursor` must be sent as it was answered and never grows.',
+    ],
+    example: 'The URL is longer than 8192 bytes: shorten its query.',
+  },
+  headers_too_large: {
+    status: 431,
+    title: 'The headers are too large',
+    explanation: [
+      'All headers together exceed the limit. `maximum`, when given, is that limit in bytes.',
+      'Usually cookies of other applications on the same host are to blame. This service needs none.',
+    ],
+    example: 'The headers are larger than 16384 bytes: send fewer or shorter ones.',
+  },
+  payload_too_large: {
+    status: 413,
+    title: 'The body is too large',
+    explanation: [
+      'The body exceeds `maximum` bytes. `limit` names the limit; the operator of the service sets it.',
+      'Keep large data elsewhere and put a reference to it into the state of the flow.',
+    ],
+    example: 'The body is larger than 1048576 bytes: keep large data elsewhere and send a reference.',
+  },
+  unsupported_media_type: {
+    status: 415,
+    title: 'The body is not of a type that is read here',
+    explanation: [
+      'Bodies are JSON: send `Content-Type: application/json`, in UTF-8 and without a `Content-Encoding`. `allowed` lists what is read.',
+      'With curl: `-H "content-type: application/json" -d \'{"goal":"triage inbox"}\'`. Without that header curl sends a form.',
+    ],
+    example: 'Send the body as application/json, not text/plain.',
+  },
+  malformed_json: {
+    status: 400,
+    title: 'The body is not JSON',
+    explanation: [
+      'The body could not be read as JSON in UTF-8. `detail` gives the line and column, what was expected there and what was found. Nothing was done.',
+      'Frequent causes: single quotes, a comma after the last member, comments, `undefined` or `NaN`, and quotes that a shell took away.',
+    ],
+    example: 'Line 1, column 20: expected a member name in quotes, found "}". Remove the comma before it.',
+  },
+  invalid_request: {
+    status: 400,
+    title: 'The request is not valid',
+    explanation: [
+      'A member of the body, a query parameter, a part of the path or a header is not as this request needs it. Nothing was done.',
+      '`errors` says where: `pointer` is a JSON Pointer into the body, `?name` for a query parameter, `:name` for a part of the path, or the name of a header. `code` says what kind of fault it is, `did_you_mean` what was probably meant, `allowed` what may stand there.',
+      'Unknown members and parameters are refused, and nothing is converted: `"5"` is not `5`. So a slip is never swallowed in silence. Faults are reported one at a time.',
+    ],
+    example: '"statee" is not a member here. Did you mean "state"?',
+  },
+  limit_exceeded: {
+    status: 400,
+    title: 'A limit is exceeded',
+    explanation: [
+      '`limit` names the limit, `maximum` is its value, and `actual`, when given, is what the request came to: `state_bytes` for the state of a flow after the merge, `labels` for the number of its labels, `json_depth` for the nesting of the body.',
+      'The operator of the service sets limits. Large data belongs elsewhere, with a reference to it in the state.',
+    ],
+    example: 'A flow can have 32 labels: remove some by setting them to null.',
+  },
+  cursor_mismatch: {
+    status: 400,
+    title: 'The cursor belongs to another list',
+    explanation: [
+      'A `cursor` continues the list that it came from, with the same filter and the same sort. This one was sent with others, or was changed on its way.',
+      'Send it with the parameters of the page that it came with, or leave it out to begin anew.',
+    ],
+    example: 'This cursor belongs to another filter: leave it out to begin anew.',
+  },
+  idempotency_key_invalid: {
+    status: 400,
+    title: 'The Idempotency-Key is not valid',
+    explanation: [
+      'An `Idempotency-Key` is 1 to 255 printable ASCII characters. A UUID per intended effect is a good choice.',
+    ],
+    example: 'Idempotency-Key takes 1 to 255 printable ASCII characters.',
+  },
+  not_found: {
+    status: 404,
+    title: 'Not found',
+    explanation: [
+      'There is no such path, or nothing with this id: it was never there, is gone, or belongs to another namespace, which looks the same from here.',
+      'For a mistyped path `did_you_mean` is the nearest one. All paths are listed at `/docs`.',
+    ],
+    example: 'There is no flow with this id: check it, or list the flows.',
+  },
+  method_not_allowed: {
+    status: 405,
+    title: 'This path does not take this method',
+    explanation: [
+      'The path exists, but not with this method. `allowed`, and the `Allow` header, list those that it takes.',
+    ],
+    example: 'This path takes GET, HEAD or PATCH, not DELETE.',
+  },
+  idempotency_mismatch: {
+    status: 422,
+    title: 'The Idempotency-Key was used for another request',
+    explanation: [
+      'A request with the same `Idempotency-Key` but another method, path or body was carried out before. Nothing was done this time.',
+      'Use a new key for a new effect, and the same key only to repeat the very same request.',
+    ],
+    example: 'This Idempotency-Key was used for another request: use a new key.',
+  },
+  idempotency_in_progress: {
+    status: 409,
+    title: 'The same request is still running',
+    explanation: [
+      'A request with this `Idempotency-Key` arrived before and has not been answered yet.',
+      'Wait for as many seconds as `Retry-After` says, then send the same request with the same key: it gets the stored answer.',
+    ],
+    example: 'A request with this Idempotency-Key is still running: repeat it after a second.',
+  },
+  revision_mismatch: {
+    status: 412,
+    title: 'The flow has another revision',
+    explanation: [
+      '`If-Match` named revision `expected`, but the flow is at revision `actual`: somebody changed it since it was read. Nothing was done.',
+      'Read the flow, decide anew on what it is now, and send the request with its present `ETag`.',
+    ],
+    example: 'The flow is at revision 4, not 3: read it and decide anew.',
+  },
+  already_terminal: {
+    status: 409,
+    title: 'The flow has ended',
+    explanation: [
+      'A flow that is `finished`, `failed` or `cancelled` stays so for good; only its labels can change. Nothing was done.',
+      'Its events tell how it came to its end. Create a new flow to go on.',
+    ],
+    example: 'This flow is finished, which is final. Start a new flow to go on.',
+  },
+  cancel_pending: {
+    status: 409,
+    title: 'A cancel was requested for the flow',
+    explanation: [
+      'Once a cancel has been requested, a flow goes nowhere else. The service cancels it as soon as nothing runs for it.',
+      'Send `cancel` to end it at once.',
+    ],
+    example: 'A cancel was requested for this flow: only cancel is possible now.',
+  },
+  illegal_transition: {
+    status: 409,
+    title: 'The flow cannot go from its status to that one',
+    explanation: [
+      'Flows go from `created` to `running`; from `running` to `waiting`, `finished` or `failed`; from `waiting` to `running` or `failed`; and from each of these to `cancelled`.',
+      '`from` is the present status, `to` the one that was asked for, `allowed` lists where the flow can go. `next_actions` are requests that are legal now.',
+    ],
+    example: 'A created flow cannot become waiting by this request: it must be running.',
+  },
+  stale_wait: {
+    status: 409,
+    title: 'The flow does not stand in this wait any more',
+    explanation: [
+      'The request named a wait by its id (`expected`), and that wait is over. `actual` is the id of the present wait, or null when the flow waits for nothing.',
+      'Read the flow and decide anew. Leave `wait_id` out to end whichever wait is present.',
+    ],
+    example: 'This wait is over. Read the flow for its present wait, or leave wait_id out.',
+  },
+  wait_conflict: {
+    status: 409,
+    title: 'The flow’s wait does not take this request',
+    explanation: [
+      'The request fits another kind of wait or step than the flow has: only a timer can be moved, and only a mirrored step is observed.',
+      'Read the flow to see what it waits for.',
+    ],
+    example: 'Only a timer can be moved, and this flow does not wait on one.',
+  },
+  key_conflict: {
+    status: 409,
+    title: 'An open flow has this key',
+    explanation: [
+      'A `key` belongs to one open flow of its namespace at a time; `flow_id` names that flow. Nothing was created.',
+      'Use that flow, send `on_conflict: "use_existing"` to be answered with it, or wait until it has ended.',
+    ],
+    example: 'An open flow has the key order-42 already: use it, or end it first.',
+  },
+  overloaded: {
+    status: 503,
+    title: 'The service has too much to do',
+    explanation: [
+      'More requests are queued than the service takes in. Nothing was done.',
+      'Send the same request again after as many seconds as `Retry-After` says, and fewer at a time.',
+    ],
+    example: 'Too many changes are queued: repeat this one after a second.',
+  },
+  unavailable: {
+    status: 503,
+    title: 'The service cannot answer at the moment',
+    explanation: [
+      'The database cannot be reached, the answer took too long, or the service is stopping. The process lives and heals by itself.',
+      'The request may have taken effect. Repeat it after as many seconds as `Retry-After` says: with the same `Idempotency-Key` it never takes effect twice.',
+    ],
+    example: 'The database cannot be reached at the moment. Send the same request again shortly.',
+  },
+  internal: {
+    status: 500,
+    title: 'The service failed',
+    explanation: [
+      'This is a defect of the service, not of the request. The log of the service says more under the same `request_id`.',
+      'Please report it with that id.',
+    ],
+    example: 'The service failed on this request. Report the request id.',
+  },
+} as const satisfies Record<ErrorCode, ProblemKind>
+
+/** Every code, in the order of the catalogue. */
+export const problemCodes: readonly ErrorCode[] = Object.keys(problemKinds).filter(isErrorCode)
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(problemKinds, text)
+}

@@ -1,0 +1,54 @@
+// What a person sees when the service has started: where everything is, and a request to paste.
+
+import type { DatabasePlace } from './compose.ts'
+import type { Config } from './config.ts'
+
+/** The card as text, for a terminal. */
+export function startCard(facts: {
+  config: Config
+  address: string
+  place: DatabasePlace
+}): string {
+  const { address, place } = facts
+  const database =
+    place.embedded === null
+      ? `PostgreSQL at ${withoutPassword(place.url)}`
+      : `embedded PostgreSQL ${place.embedded.version}, data in ${place.embedded.dataDir}`
+  const rows = [
+    ['API', address],
+    ['Docs', `${address}/docs`],
+    ['OpenAPI', `${address}/openapi.json`],
+    ['Health', `${address}/health/ready`],
+    ['Database', database],
+  ]
+  const lines = rows.map(([name = '', value = '']) => `  ${name.padEnd(9)} ${value}`)
+  const body = JSON.stringify({
+    controller_id: 'demo',
+    goal: 'say hello',
+    owner_session_key: 'me',
+    requester_origin: 'terminal',
+    start: true,
+  })
+  return `
+taskflow is ready
+
+${lines.join('\n')}
+
+Create a flow:
+
+  curl -s ${address}/flows -H 'content-type: application/json' -d '${body}'
+
+Ctrl-C stops it; the data stays.
+
+`
+}
+
+function withoutPassword(url: string): string {
+  try {
+    const parsed = new URL(url)
+    parsed.password = ''
+    return parsed.href
+  } catch {
+    return 'the address in DATABASE_URL'
+  }
+}

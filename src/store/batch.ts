@@ -1,0 +1,226 @@
+// The two round trips of a batch: lock and read, then save and commit, each sent as one pipeline.
+
+import type pg from 'pg'
+import type { DecidedFlow } from '../domain/command.ts'
+import type { FlowRecord, Timestamp } from '../domain/flow.ts'
+import type { JsonObject } from '../domain/json.ts'
+import type { StepRecord } from '../domain/step.ts'
+import { type Runner, rows, type Scope } from './db.ts'
+import { isServerError } from './errors.ts'
+import type { EventRow } from './events.ts'
+import {
+  type DueQuery,
+  existingFlows,
+  type FlowLock,
+  type FlowUpdate,
+  insertFlows,
+  lockDue,
+  lockFlows,
+  openFlowsByKey,
+  updateFlows,
+} from './flows.ts'
+import {
+  type IdempotencyRef,
+  type KeptReply,
+  keepReplies,
+  lockIdempotencyKeys,
+  readReplies,
+  refText,
+} from './idempotency.ts'
+import { closeMatchKeys, type MatchKeyRef, type MatchKeyRow, openMatchKeys } from './match-keys.ts'
+import { sql } from './sql.ts'
+import { findSteps, saveSteps } from './steps.ts'
+
+/** What a batch needs to see. Everything is given in the order in which it is to be locked. */
+export interface LockRequest {
+  idempotency: IdempotencyRef[]
+  keys: { namespace: string; key: string; shard: number }[]
+  flows: FlowLock[]
+  /** Instead of `flows`: whatever is due. */
+  due: DueQuery | null
+  steps: { flow_id: string; run_id: string }[]
+  /** Wait for flows that are locked elsewhere, instead of leaving them out. */
+  block: boolean
+  /** See `lockFlows`. */
+  max_state_bytes: number
+  /** The time that decisions shall use; the database's when null. */
+  now: Timestamp | null
+}
+
+export interface Locked {
+  /** The database's time after the locks were taken: the `now` of every decision in the batch. */
+  now: Timestamp
+  /** The transaction, to ask for its fate if the answer to COMMIT is lost. */
+  xid: string
+  /** In the order in which the tick took them, or by id. */
+  flows: Map<string, DecidedFlow>
+  /** Flows that exist and are locked elsewhere. */
+  busy: Set<string>
+  /** Texts (`refText`) of the idempotency keys that this transaction holds. */
+  idempotency: Set<string>
+  /** By the same texts. */
+  replies: Map<string, KeptReply>
+  open_keys: FlowRecord[]
+  steps: StepRecord[]
+}
+
+const none = Promise.resolve([])
+const begin = { name: 'begin', text: 'begin', values: [] }
+const commit = { name: 'commit', text: 'commit', values: [] }
+const rollback = { name: 'rollback', text: 'rollback', values: [] }
+
+/**
+ * Waits for all statements of a pipeline and throws the first error. The statements behind a failed
+ * one only say that the transaction is aborted.
+ */
+async function together<T extends readonly unknown[]>(
+  sent: {
+    [K in keyof T]: Promise<T[K]>
+  },
+): Promise<T> {
+  for (const one of await Promise.allSettled(sent)) {
+    if (one.status === 'rejected') throw one.reason
+  }
+  return Promise.all(sent) as Promise<T>
+}
+
+/** Opens a transaction, locks what the request names and reads it. One round trip; two if a flow is missing. */
+export async function lockBatch(client: Runner, request: LockRequest): Promise<Locked> {
+  const { idempotency, keys, flows, due, steps, block, max_state_bytes } = request
+  const [, held, replies, openKeys, found, known, [clock]] = await together<
+    [
+      unknown,
+      Set<string>,
+      KeptReply[],
+      FlowRecord[],
+      DecidedFlow[],
+      StepRecord[],
+      { now: Timestamp; xid: string }[],
+    ]
+  >([
+    client.query(begin),
+    idempotency.length > 0 ? lockIdempotencyKeys(client, idempotency) : Promise.resolve(new Set()),
+    idempotency.length > 0 ? readReplies(client, idempotency) : none,
+    keys.length > 0 ? openFlowsByKey(client, keys) : none,
+    due !== null
+      ? lockDue(client, due)
+      : flows.length > 0
+        ? lockFlows(client, flows, max_state_bytes, block)
+        : none,
+    steps.length > 0 ? findSteps(client, steps) : none,
+    // Cut, not rounded: a rounded time could lie ahead of the clock, and a timer fire early.
+    rows(
+      client,
+      sql`select date_trunc('milliseconds', coalesce(${request.now}::timestamptz, clock_timestamp())) as now,
+        pg_current_xact_id()::text as xid`,
+    ),
+  ])
+  if (clock === undefined) throw new Error('the clock statement answered no row')
+  const byId = new Map(found.map((flow) => [flow.id, flow]))
+  const missing = due === null ? flows.filter((flow) => !byId.has(flow.id)) : []
+  return {
+    now: clock.now,
+    xid: clock.xid,
+    flows: byId,
+    busy: missing.length > 0 ? await existingFlows(client, missing) : new Set(),
+    idempotency: held,
+    replies: new Map(replies.map((reply) => [refText(reply), reply])),
+    open_keys: openKeys,
+    steps: known,
+  }
+}
+
+/** What a batch writes. */
+export interface Changes {
+  updates: FlowUpdate[]
+  update_events: EventRow[]
+  inserts: FlowRecord[]
+  insert_events: EventRow[]
+  open_match_keys: MatchKeyRow[]
+  close_match_keys: MatchKeyRef[]
+  steps: StepRecord[]
+  replies: (KeptReply & { flow_id: string; expires_at: Timestamp })[]
+}
+
+export interface Saved {
+  /** States after the change, of updated flows whose state was not read before. */
+  states: Map<string, JsonObject>
+  /** Ids of the new flows that came in. */
+  inserted: Set<string>
+}
+
+/** The transaction is rolled back, for certain; `cause` is why. */
+export interface RolledBack {
+  outcome: 'rolled_back'
+  cause: unknown
+}
+
+/** COMMIT was sent and its answer is lost. */
+export interface InDoubt {
+  outcome: 'in_doubt'
+  cause: unknown
+  /** What the statements before COMMIT answered, if they did. */
+  saved: Saved | null
+}
+
+export type SaveResult = ({ outcome: 'committed' } & Saved) | RolledBack | InDoubt
+
+/** Saves and commits in one round trip. Never throws: what became of the transaction is its answer. */
+export async function saveBatch(client: Runner, changes: Changes): Promise<SaveResult> {
+  const writes = together<[Map<string, JsonObject>, Set<string>, ...unknown[]]>([
+    changes.updates.length > 0
+      ? updateFlows(client, changes.updates, changes.update_events)
+      : Promise.resolve(new Map()),
+    changes.inserts.length > 0
+      ? insertFlows(client, changes.inserts, changes.insert_events)
+      : Promise.resolve(new Set()),
+    // Closed before opened: a flow may leave a wait and enter the next one in the same batch.
+    changes.close_match_keys.length > 0 ? closeMatchKeys(client, changes.close_match_keys) : none,
+    changes.open_match_keys.length > 0 ? openMatchKeys(client, changes.open_match_keys) : none,
+    changes.steps.length > 0 ? saveSteps(client, changes.steps) : none,
+    changes.replies.length > 0 ? keepReplies(client, changes.replies) : none,
+  ])
+  const committed = client.query(commit)
+  const [written, ended] = await Promise.allSettled([writes, committed])
+  const saved =
+    written.status === 'fulfilled' ? { states: written.value[0], inserted: written.value[1] } : null
+  if (ended.status === 'rejected') {
+    return isServerError(ended.reason)
+      ? { outcome: 'rolled_back', cause: ended.reason }
+      : { outcome: 'in_doubt', cause: ended.reason, saved }
+  }
+  // The COMMIT of an aborted transaction succeeds as a command and says ROLLBACK.
+  if (written.status === 'rejected' || ended.value.command === 'ROLLBACK' || saved === null) {
+    return {
+      outcome: 'rolled_back',
+      cause: written.status === 'rejected' ? written.reason : new Error('COMMIT rolled back'),
+    }
+  }
+  return { outcome: 'committed', ...saved }
+}
+
+/** Ends a transaction without a trace. */
+export async function rollBack(client: Runner): Promise<void> {
+  await client.query(rollback)
+}
+
+/**
+ * What became of a transaction whose COMMIT answer is lost: true if it committed, false if not, null
+ * while that is not settled. Asked on another connection. Throws when the server cannot be reached.
+ */
+export async function hasCommitted(scope: Scope, xid: string): Promise<boolean | null> {
+  const [row] = await rows<{ status: string | null }>(
+    scope.reader,
+    sql`select pg_xact_status(${xid}::xid8) as status`,
+  )
+  if (row?.status === 'in progress') return null
+  return row?.status === 'committed'
+}
+
+/** A connection of the committer. */
+export type BatchClient = pg.PoolClient
+
+/** Takes a connection; release it with the error that makes it unfit, or nothing. */
+export function connectWriter(scope: Scope): Promise<BatchClient> {
+  return scope.writer.connect()
+}

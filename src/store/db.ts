@@ -1,0 +1,123 @@
+// The connections: pools, types and time limits. All access to the database goes through here.
+
+import pg from 'pg'
+import { prepared, type Sql } from './sql.ts'
+
+export interface DatabaseOptions {
+  connectionString: string
+  /** Connections that change flows. */
+  writers: number
+  readers: number
+  /** Shown in pg_stat_activity. */
+  applicationName: string
+  /** Idle connections fail now and then; each such failure is told here and otherwise harmless. */
+  onError: (error: Error) => void
+}
+
+/**
+ * A set of shards and the way to them. On plain Postgres there is one scope, for all shards, and its
+ * predicate is left out of every statement.
+ */
+export interface Scope {
+  shards: 'all'
+  writer: pg.Pool
+  reader: pg.Pool
+}
+
+export interface Database {
+  scope: Scope
+  close(): Promise<void>
+}
+
+/** Anything that runs statements. */
+export interface Runner {
+  query<Row extends pg.QueryResultRow>(config: {
+    name: string
+    text: string
+    values: unknown[]
+  }): Promise<pg.QueryResult<Row>>
+}
+
+/** Runs a statement and answers its rows. */
+export async function rows<Row extends pg.QueryResultRow>(
+  runner: Runner,
+  query: Sql,
+): Promise<Row[]> {
+  return (await runner.query<Row>(prepared(query))).rows
+}
+
+const timestamptz = 1184
+const int8 = 20
+
+/** `2026-04-23 15:00:00.12+00`, as the server writes it, to RFC 3339 in UTC with milliseconds. */
+export function timestampFromServer(text: string): string {
+  if (text.endsWith('+00') && text.length >= 22 && text[4] === '-') {
+    const fraction = text.length === 22 ? '.000' : text.slice(19, -3).padEnd(4, '0').slice(0, 4)
+    return `${text.slice(0, 10)}T${text.slice(11, 19)}${fraction}Z`
+  }
+  const offset = /[+-]\d\d$/.test(text) ? `${text}:00` : text
+  return new Date(offset.replace(' ', 'T')).toISOString()
+}
+
+function int8FromServer(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value)) throw new RangeError(`${text} is past 2^53`)
+  return value
+}
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') => {
+    if (oid === timestamptz) return timestampFromServer
+    if (oid === int8) return int8FromServer
+    return pg.types.getTypeParser(oid, format)
+  }) as typeof pg.types.getTypeParser,
+}
+
+/**
+ * Time limits, in milliseconds. The order must hold: lock < statement < query, so that the server
+ * gives up first and says why. A session that stops in the middle of a transaction loses its locks.
+ */
+const limits = {
+  lock_timeout: 1_000,
+  statement_timeout: 5_000,
+  query_timeout: 5_500,
+  idle_in_transaction_session_timeout: 5_000,
+  connectionTimeoutMillis: 2_000,
+}
+
+/**
+ * With statistics of an empty table the planner would join a batch to flows by reading all of it,
+ * keep that plan while the table grows, and lock rows in another order than by id.
+ */
+const batchPlans = '-c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off'
+
+/** Opens the pools. Connections are made when they are first needed. */
+export function openDatabase(options: DatabaseOptions): Database {
+  const pool = (role: string, max: number, more: pg.PoolConfig): pg.Pool => {
+    const made = new pg.Pool({
+      connectionString: options.connectionString,
+      application_name: `${options.applicationName}/${role}`,
+      max,
+      pipeline: true,
+      types,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+      idleTimeoutMillis: 30_000,
+      maxLifetimeSeconds: 1_800 + Math.floor(Math.random() * 180),
+      ...limits,
+      ...more,
+    })
+    made.on('error', options.onError)
+    // A checked-out client that fails between two queries has no other listener.
+    made.on('connect', (client) => client.on('error', options.onError))
+    return made
+  }
+  const writer = pool('writer', options.writers, { options: batchPlans })
+  const reader = pool('reader', options.readers, {})
+  return {
+    scope: { shards: 'all', writer, reader },
+    close: async () => {
+      await Promise.all([writer.end(), reader.end()])
+    },
+  }
+}

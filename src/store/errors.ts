@@ -1,0 +1,66 @@
+// What a database error means: try again, come back later, or never.
+
+import { FlowError } from '../domain/errors.ts'
+
+/**
+ * - `retry`: rolled back for the sake of another transaction; the same again may succeed.
+ * - `unavailable`: the server or the way to it is gone for now.
+ * - `refused`: the server will refuse the same statement again.
+ */
+export type Fault = 'retry' | 'unavailable' | 'refused'
+
+/** The SQLSTATE of an error, or the code of a socket error, or null. */
+export function errorCode(error: unknown): string | null {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return null
+  return typeof error.code === 'string' ? error.code : null
+}
+
+/** Classes and codes of SQLSTATE (PostgreSQL, appendix A) by what they mean to a caller. */
+const faults: [RegExp, Fault][] = [
+  [/^(40001|40P01|55P03|25P03)$/, 'retry'],
+  // 25006: read-only, as after a failover. 57014: a statement ran into its time limit.
+  [/^(08...|53...|57...|58...|25006)$/, 'unavailable'],
+  [/^[0-9A-Z]{5}$/, 'refused'],
+]
+
+/** Sorts an error. What the server did not say itself is a fault of the connection. */
+export function faultOf(error: unknown): Fault {
+  const code = errorCode(error) ?? ''
+  return faults.find(([pattern]) => pattern.test(code))?.[1] ?? 'unavailable'
+}
+
+/** Whether the server itself reported the error, so that the transaction is known to be rolled back. */
+export function isServerError(error: unknown): boolean {
+  const code = errorCode(error)
+  // A session that the server ends (57P01 and its kin) may have ended between COMMIT and its answer.
+  return (
+    code !== null &&
+    /^[0-9A-Z]{5}$/.test(code) &&
+    !/^(57P|08)/.test(code) &&
+    !/^E[A-Z]{4}$/.test(code)
+  )
+}
+
+/** The error as callers get to know it. */
+export function toFlowError(error: unknown): FlowError {
+  if (error instanceof FlowError) return error
+  // What is neither the server's nor the connection's is a fault of this program.
+  const ours = error instanceof TypeError || error instanceof RangeError
+  const fault = ours ? 'refused' : faultOf(error)
+  if (fault === 'refused') {
+    return new FlowError(
+      'internal',
+      'The service failed on this request. Report the request id.',
+      {},
+      { cause: error },
+    )
+  }
+  return new FlowError(
+    'unavailable',
+    fault === 'retry'
+      ? 'This flow is being changed elsewhere. Send the same request again shortly.'
+      : 'The database cannot be reached at the moment. Send the same request again shortly.',
+    { retry_after: 1 },
+    { cause: error },
+  )
+}

@@ -1,0 +1,352 @@
+// Flows as rows: locking, saving, reading and listing them.
+
+import type { DecidedFlow } from '../domain/command.ts'
+import type { FlowRecord, FlowStatus, Timestamp } from '../domain/flow.ts'
+import type { JsonObject, StatePatch } from '../domain/json.ts'
+import type { WaitKind } from '../domain/wait.ts'
+import { type Runner, rows, type Scope } from './db.ts'
+import { type EventRow, eventColumns } from './events.ts'
+import { join, raw, type Sql, sql } from './sql.ts'
+
+/** Columns of a flow without its state; the same names as the members of `FlowControl`. */
+export const controlColumns = [
+  'id',
+  'shard',
+  'namespace',
+  'key',
+  'controller_id',
+  'goal',
+  'owner_session_key',
+  'requester_origin',
+  'mode',
+  'current_step',
+  'status',
+  'wait',
+  'cancel_requested',
+  'cancel_reason',
+  'labels',
+  'revision',
+  'wake_at',
+  'state_bytes',
+  'created_at',
+  'updated_at',
+  'closed_at',
+] as const
+
+const columnsOf = (alias: string) =>
+  raw(controlColumns.map((name) => `${alias}.${name}`).join(', '))
+const controlOfF = columnsOf('f')
+const allOfF = sql`${controlOfF}, f.state`
+
+/** A flow to lock. */
+export interface FlowLock {
+  id: string
+  namespace: string
+  /** Whether the state must be read too. */
+  state: boolean
+  /** Bytes that may be added to the state: past the limit together, the state is read as well. */
+  bytes: number
+}
+
+type LockedRow = Omit<DecidedFlow, 'state'> & { state: JsonObject | null }
+
+function decided({ state, ...flow }: LockedRow): DecidedFlow {
+  return state === null ? flow : { ...flow, state }
+}
+
+/**
+ * Locks flows in the order of their ids and reads them. A flow that another transaction has locked
+ * is left out, unless `block` says to wait for it.
+ */
+export async function lockFlows(
+  runner: Runner,
+  locks: readonly FlowLock[],
+  maxStateBytes: number,
+  block: boolean,
+): Promise<DecidedFlow[]> {
+  const found = await rows<LockedRow>(
+    runner,
+    sql`
+      select ${controlOfF}, case when i.state or f.state_bytes + i.bytes > ${maxStateBytes} then f.state end as state
+      from json_to_recordset(${JSON.stringify(locks)}::json)
+        as i(id uuid, namespace text, state boolean, bytes integer)
+      join flows f on f.id = i.id and f.namespace = i.namespace
+      order by f.id
+      for no key update of f ${raw(block ? '' : 'skip locked')}`,
+  )
+  return found.map(decided)
+}
+
+/** The ids, of those given, that exist in their namespaces. */
+export async function existingFlows(
+  runner: Runner,
+  flows: readonly { id: string; namespace: string }[],
+): Promise<Set<string>> {
+  const found = await rows<{ id: string }>(
+    runner,
+    sql`
+      select f.id from json_to_recordset(${JSON.stringify(flows)}::json) as i(id uuid, namespace text)
+      join flows f on f.id = i.id and f.namespace = i.namespace`,
+  )
+  return new Set(found.map((row) => row.id))
+}
+
+/** What the tick may take. */
+export interface DueQuery {
+  /** The time to compare with; the database's now when null. */
+  now: Timestamp | null
+  /** The low-water mark: nothing due before it is looked at, which keeps dead index entries out. */
+  from: Timestamp | null
+  limit: number
+  /** Flows that failed lately and are left alone for now. */
+  except: readonly string[]
+}
+
+/**
+ * Locks flows that are due, the longest due first; those locked elsewhere are skipped. The limit
+ * stands in a materialized CTE: a nested loop around a subquery would take more rows than it says.
+ */
+export async function lockDue(runner: Runner, due: DueQuery): Promise<DecidedFlow[]> {
+  return rows<DecidedFlow>(
+    runner,
+    sql`
+      with due as materialized (
+        select ${controlOfF} from flows f
+        where f.wake_at <= coalesce(${due.now}::timestamptz, now())
+          and f.wake_at >= coalesce(${due.from}::timestamptz, '-infinity')
+          and f.id <> all(${due.except}::uuid[])
+        order by f.wake_at, f.id
+        limit ${due.limit}
+        for no key update skip locked)
+      select * from due`,
+  )
+}
+
+/** The database's time, and how long it is until the next flow is due: null when none is, negative when late. */
+export interface NextDue {
+  now: Timestamp
+  in_ms: number | null
+}
+
+/** Looks at the earliest due time: one index entry, however many flows wait. */
+export async function readNextDue(
+  runner: Runner,
+  query: { from: Timestamp | null; except: readonly string[] },
+): Promise<NextDue> {
+  const [next] = await rows<NextDue>(
+    runner,
+    sql`
+      select date_trunc('milliseconds', clock_timestamp()) as now, (
+        select extract(epoch from f.wake_at - clock_timestamp())::float8 * 1000
+        from flows f
+        where f.wake_at >= coalesce(${query.from}::timestamptz, '-infinity')
+          and f.id <> all(${query.except}::uuid[])
+        order by f.wake_at, f.id
+        limit 1) as in_ms`,
+  )
+  if (next === undefined) throw new Error('the clock statement answered no row')
+  return next
+}
+
+/** A change of one flow: its control columns as they are to be, and what becomes of its state. */
+export interface FlowUpdate {
+  flow: DecidedFlow
+  /** Merged in SQL when the state itself is not known. */
+  patch: StatePatch | null
+}
+
+const updatedColumns = sql`
+  revision integer, status text, wait jsonb, wake_at timestamptz, current_step text,
+  cancel_requested boolean, cancel_reason text, labels jsonb, updated_at timestamptz,
+  closed_at timestamptz, state_bytes integer`
+
+/**
+ * Saves changes of locked flows and their events in one statement. Answers the states, by id, of the
+ * flows whose state the caller does not know.
+ */
+export async function updateFlows(
+  runner: Runner,
+  updates: readonly FlowUpdate[],
+  events: readonly EventRow[],
+): Promise<Map<string, JsonObject>> {
+  const changes = updates.map(({ flow, patch }) => ({
+    id: flow.id,
+    shard: flow.shard,
+    revision: flow.revision,
+    status: flow.status,
+    wait: flow.wait,
+    wake_at: flow.wake_at,
+    current_step: flow.current_step,
+    cancel_requested: flow.cancel_requested,
+    cancel_reason: flow.cancel_reason,
+    labels: flow.labels,
+    updated_at: flow.updated_at,
+    closed_at: flow.closed_at,
+    state_bytes: flow.state_bytes,
+    known: flow.state !== undefined,
+    ...(patch !== null &&
+      (flow.state === undefined
+        ? { patch: patch.merge, unset: patch.unset }
+        : { state: flow.state })),
+  }))
+  const saved = await rows<{ id: string; state: JsonObject | null }>(
+    runner,
+    sql`
+      with c as (
+        select * from json_to_recordset(${JSON.stringify(changes)}::json) as c(
+          id uuid, shard smallint, ${updatedColumns},
+          known boolean, state jsonb, patch jsonb, unset text[])),
+      u as (
+        update flows f set
+          revision = c.revision, status = c.status, wait = c.wait, wake_at = c.wake_at,
+          current_step = c.current_step, cancel_requested = c.cancel_requested,
+          cancel_reason = c.cancel_reason, labels = c.labels, updated_at = c.updated_at,
+          closed_at = c.closed_at, state_bytes = c.state_bytes,
+          state = case
+            when c.state is not null then c.state
+            when c.patch is not null then (f.state || c.patch) - c.unset
+            else f.state end
+        from c where f.id = c.id and f.shard = c.shard
+        returning f.id, case when c.known then null else f.state end as state),
+      e as (
+        insert into flow_events (${eventColumns.names})
+        select ${eventColumns.names} from json_to_recordset(${JSON.stringify(events)}::json)
+          as e(${eventColumns.types}))
+      select id, state from u`,
+  )
+  const states = new Map<string, JsonObject>()
+  for (const { id, state } of saved) if (state !== null) states.set(id, state)
+  return states
+}
+
+/**
+ * Inserts new flows with their events. A flow whose key an open flow has taken meanwhile is left
+ * out, with everything that hangs on it: the answer names those that came in.
+ */
+export async function insertFlows(
+  runner: Runner,
+  flows: readonly FlowRecord[],
+  events: readonly EventRow[],
+): Promise<Set<string>> {
+  const inserted = await rows<{ id: string }>(
+    runner,
+    sql`
+      with n as (
+        insert into flows (${raw(controlColumns.join(', '))}, state)
+        select ${raw(controlColumns.join(', '))}, state
+        from json_to_recordset(${JSON.stringify(flows)}::json) as c(
+          id uuid, shard smallint, namespace text, key text, controller_id text, goal text,
+          owner_session_key text, requester_origin text, mode text, created_at timestamptz,
+          ${updatedColumns}, state jsonb)
+        on conflict do nothing
+        returning id),
+      e as (
+        insert into flow_events (${eventColumns.names})
+        select ${eventColumns.namesOfE}
+        from json_to_recordset(${JSON.stringify(events)}::json) as e(${eventColumns.types})
+        join n on n.id = e.flow_id)
+      select id from n`,
+  )
+  return new Set(inserted.map((row) => row.id))
+}
+
+/** The open flows that hold business keys. Not locked: an insert has the last word. */
+export async function openFlowsByKey(
+  runner: Runner,
+  keys: readonly { namespace: string; key: string; shard: number }[],
+): Promise<FlowRecord[]> {
+  return rows<FlowRecord>(
+    runner,
+    sql`
+      select ${allOfF}
+      from json_to_recordset(${JSON.stringify(keys)}::json)
+        as k(namespace text, key text, shard smallint)
+      join flows f on f.namespace = k.namespace and f.key = k.key and f.shard = k.shard
+        and f.closed_at is null`,
+  )
+}
+
+/** Flows by id, in any order; absent ones are left out. */
+export async function readFlows(scope: Scope, ids: readonly string[]): Promise<FlowRecord[]> {
+  return rows<FlowRecord>(
+    scope.reader,
+    sql`select ${allOfF} from flows f where f.id = any(${ids}::uuid[])`,
+  )
+}
+
+/** The present revision and status of flows, without reading anything large. */
+export async function readRevisions(
+  scope: Scope,
+  ids: readonly string[],
+): Promise<{ id: string; revision: number; status: FlowStatus }[]> {
+  return rows(
+    scope.reader,
+    sql`select id, revision, status from flows where id = any(${ids}::uuid[])`,
+  )
+}
+
+export interface FlowQuery {
+  namespace: string
+  status?: readonly FlowStatus[]
+  owner_session_key?: string
+  controller_id?: string
+  key?: string
+  labels?: Record<string, string>
+  wait_kind?: WaitKind
+  wait_topic?: string
+  wait_correlation_id?: string
+  created_after?: Timestamp
+  created_before?: Timestamp
+  descending: boolean
+  /** The last flow of the page before. */
+  after?: { created_at: Timestamp; id: string }
+  limit: number
+}
+
+/** Lists flows by creation time, then id. */
+export async function listFlows(scope: Scope, query: FlowQuery): Promise<FlowRecord[]> {
+  const where: Sql[] = [sql`f.namespace = ${query.namespace}`]
+  const one = query.status?.length === 1 ? query.status[0] : undefined
+  // A single status as an equality lets the index give the order.
+  if (one !== undefined) where.push(sql`f.status = ${one}`)
+  else if (query.status !== undefined) where.push(sql`f.status = any(${query.status}::text[])`)
+  for (const column of ['owner_session_key', 'controller_id', 'key'] as const) {
+    const value = query[column]
+    if (value !== undefined) where.push(sql`f.${raw(column)} = ${value}`)
+  }
+  if (query.labels !== undefined && Object.keys(query.labels).length > 0) {
+    where.push(sql`f.labels <> '{}' and f.labels @> ${JSON.stringify(query.labels)}::jsonb`)
+  }
+  if (query.wait_kind !== undefined) where.push(sql`f.wait->>'kind' = ${query.wait_kind}`)
+  const matching: Sql[] = []
+  if (query.wait_topic !== undefined) matching.push(sql`m.topic = ${query.wait_topic}`)
+  if (query.wait_correlation_id !== undefined) {
+    matching.push(sql`m.correlation_id = ${query.wait_correlation_id}`)
+  }
+  if (matching.length > 0) {
+    where.push(sql`f.id in (
+      select m.flow_id from match_keys m
+      where m.namespace = ${query.namespace} and ${join(matching, ' and ')})`)
+  }
+  if (query.created_after !== undefined) {
+    where.push(sql`f.created_at > ${query.created_after}::timestamptz`)
+  }
+  if (query.created_before !== undefined) {
+    where.push(sql`f.created_at < ${query.created_before}::timestamptz`)
+  }
+  if (query.after !== undefined) {
+    const { created_at, id } = query.after
+    where.push(
+      sql`(f.created_at, f.id) ${raw(query.descending ? '<' : '>')} (${created_at}::timestamptz, ${id}::uuid)`,
+    )
+  }
+  const direction = raw(query.descending ? 'desc' : 'asc')
+  return rows<FlowRecord>(
+    scope.reader,
+    sql`
+      select ${allOfF} from flows f
+      where ${join(where, ' and ')}
+      order by f.created_at ${direction}, f.id ${direction}
+      limit ${query.limit}`,
+  )
+}
