@@ -161,12 +161,23 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
   })
   let stopped: Promise<void> | null = null
 
+  /** Refuses new connections, answers what is under way, and lets no kept-alive connection hold it up. */
+  async function closeHttp(): Promise<void> {
+    // Closing drops the connections that are idle now; those that answer meanwhile fall idle later.
+    const sweep = setInterval(() => http.server.closeIdleConnections(), 50)
+    try {
+      await http.close()
+    } finally {
+      clearInterval(sweep)
+    }
+  }
+
   async function stop(): Promise<void> {
     engine.retire()
     if (config.TASKFLOW_SHUTDOWN_DELAY > 0) await sleep(config.TASKFLOW_SHUTDOWN_DELAY)
     // Long polls answer now with what there is; their connections would hold up the close.
     shutdown.abort()
-    await http.close()
+    await closeHttp()
     await engine.stop()
     await database.close()
     await place.embedded?.stop()

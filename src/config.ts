@@ -194,6 +194,16 @@ function readValue(schema: TSchema, text: string): Reading {
   return { value: text }
 }
 
+/** The text of `.env.example`: every variable with what it is for and its default, all commented out. */
+export function envExample(): string {
+  const entries = names.map((name) => {
+    const schema: TSchema & { description?: string; default?: unknown } =
+      configSchema.properties[name]
+    return `# ${schema.description ?? ''}\n#${name}=${String(schema.default ?? '')}\n`
+  })
+  return `# Settings of Taskflow. Copy to .env and remove the # of what you change; variables of the\n# environment win over the file. Durations are ISO 8601 (PT30S, P2D).\n\n${entries.join('\n')}`
+}
+
 /** Whether an address can only be reached from this machine. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))

@@ -80,7 +80,7 @@ async function serve(config: Config, logger: pino.Logger): Promise<void> {
   })
   try {
     const address = await service.listen()
-    const facts = { config, address, place: service.place }
+    const facts = { address, place: service.place }
     if (process.stdout.isTTY) process.stdout.write(startCard(facts))
     else logger.info({ address }, `listening at ${address}, API documentation at ${address}/docs`)
   } catch (error) {

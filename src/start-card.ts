@@ -1,14 +1,9 @@
 // What a person sees when the service has started: where everything is, and a request to paste.
 
 import type { DatabasePlace } from './compose.ts'
-import type { Config } from './config.ts'
 
 /** The card as text, for a terminal. */
-export function startCard(facts: {
-  config: Config
-  address: string
-  place: DatabasePlace
-}): string {
+export function startCard(facts: { address: string; place: DatabasePlace }): string {
   const { address, place } = facts
   const database =
     place.embedded === null

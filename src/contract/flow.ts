@@ -33,7 +33,8 @@ const Labels = component(
     additionalProperties: { type: 'string', maxLength: maxLengths.label },
   }),
   {
-    description: 'Names and values that flows can be found by: 32 at most unless configured otherwise.',
+    description:
+      'Names and values that flows can be found by: 32 at most unless configured otherwise.',
     example: { tier: 'gold' },
   },
 )
@@ -196,7 +197,10 @@ export const UpdateFlowStateSchema = requestBody(
 export const UpdateFlowSchema = requestBody(
   'UpdateFlow',
   { labels: ref(LabelsPatch) },
-  { description: 'Labels to set and to remove.', example: { labels: { tier: 'gold', region: null } } },
+  {
+    description: 'Labels to set and to remove.',
+    example: { labels: { tier: 'gold', region: null } },
+  },
 )
 
 export const FinishFlowSchema = requestBody(

@@ -1,7 +1,14 @@
 // The words in which the wire is described: named components, references, tagged unions, nullables
 // and the scalars that many schemas share.
 
-import { type Static, type TObject, type TProperties, type TSchema, type TUnsafe, Type } from 'typebox'
+import {
+  type Static,
+  type TObject,
+  type TProperties,
+  type TSchema,
+  type TUnsafe,
+  Type,
+} from 'typebox'
 import type { JsonObject, JsonValue } from '../domain/json.ts'
 
 /** Lengths, in characters, that requests are held to. */
@@ -109,7 +116,12 @@ export function nullableText(options: TextOptions = {}): TUnsafe<string | null> 
 
 /** An integer of zero or more, or null. */
 export function nullableCount(description: string): TUnsafe<number | null> {
-  return Type.Unsafe<number | null>({ type: ['integer', 'null'], minimum: 0, description })
+  return Type.Unsafe<number | null>({
+    type: ['integer', 'null'],
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description,
+  })
 }
 
 /** One of a list that is promised never to grow; or, in a request, of those that are known. */
@@ -166,8 +178,9 @@ export function duration(description: string) {
   return Type.String({ format: 'duration', description, examples: ['PT30S'] })
 }
 
+/** An integer of zero or more, as far as every JSON reader can count exactly. */
 export function count(description: string) {
-  return Type.Integer({ minimum: 0, description })
+  return Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description })
 }
 
 /** Texts by name. */

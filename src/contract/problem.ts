@@ -1,7 +1,15 @@
 // The wire of errors: problems (RFC 9457), which say what is wrong, where, and what to do next.
 
 import { type Static, type TObject, Type } from 'typebox'
-import { answerBody, count, growingTexts, id, JsonObjectSchema, JsonValueSchema, ref } from './kit.ts'
+import {
+  answerBody,
+  count,
+  growingTexts,
+  id,
+  JsonObjectSchema,
+  JsonValueSchema,
+  ref,
+} from './kit.ts'
 
 const InputFault = answerBody(
   'InputFault',
@@ -64,7 +72,9 @@ const problemMembers = {
   ),
   flow_id: Type.Optional(id('The flow that the problem is about.')),
   allowed: Type.Optional(
-    Type.Array(Type.String(), { description: 'The values, statuses or methods that are possible.' }),
+    Type.Array(Type.String(), {
+      description: 'The values, statuses or methods that are possible.',
+    }),
   ),
   expected: Type.Optional(ref(JsonValueSchema)),
   actual: Type.Optional(ref(JsonValueSchema)),

@@ -2,7 +2,23 @@
 
 import { type Static, Type } from 'typebox'
 import { exampleFlow, FlowSchema } from './flow.ts'
-import { answerBody, id, JsonValueSchema, name, ref, requestBody, tag, taggedUnion } from './kit.ts'
+import {
+  answerBody,
+  duration,
+  id,
+  JsonValueSchema,
+  name,
+  ref,
+  requestBody,
+  tag,
+  taggedUnion,
+} from './kit.ts'
+
+const ttl = Type.Optional(
+  duration(
+    'How long to keep a signal that finds no wait. This release keeps none, whatever is asked: its outcome is then `unmatched`.',
+  ),
+)
 
 export const ResumeFlowExternallySchema = requestBody(
   'ResumeFlowExternally',
@@ -11,6 +27,7 @@ export const ResumeFlowExternallySchema = requestBody(
     correlation_id: name('To what it happened.', ['order-42']),
     payload: Type.Optional(ref(JsonValueSchema)),
     id: Type.Optional(name('Your own id of the signal, for the audit log.', ['evt_1PqR'])),
+    ttl,
   },
   {
     description: 'A signal aimed at one flow. Its payload lands in `state.resume_event`.',
@@ -24,7 +41,7 @@ export const ResumeFlowExternallySchema = requestBody(
 
 export const SignalFlowSchema = requestBody(
   'SignalFlow',
-  { payload: Type.Optional(ref(JsonValueSchema)) },
+  { payload: Type.Optional(ref(JsonValueSchema)), ttl },
   {
     description: 'What a named signal carries. It lands in `state.resume_event`.',
     example: { payload: { approved_by: 'ada' } },

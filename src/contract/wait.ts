@@ -1,7 +1,7 @@
 // The wire of waits: what is asked for, and what stands on a flow.
 
 import { type Static, Type } from 'typebox'
-import { duration, id, name, requestBody, answerBody, tag, taggedUnion, timestamp } from './kit.ts'
+import { answerBody, duration, id, name, requestBody, tag, taggedUnion, timestamp } from './kit.ts'
 
 const exampleId = '019dbaf2-6d40-7c3a-9a51-8f0f6f1c2e07'
 const exampleTime = '2026-04-23T15:00:00.000Z'

@@ -201,7 +201,7 @@ export function createWaitEngine(options: WaitEngineOptions): WaitEngine {
       running: started,
       last_tick_at: lastTickAt,
       last_report: lastReport,
-      next_due_in_ms: nextDue,
+      next_due_in_ms: nextDue === null ? null : Math.ceil(nextDue),
       fired_total: fired,
     }),
     start() {

@@ -12,7 +12,9 @@ import { type JsonLimits, parseJson } from './json.ts'
  */
 export function readBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(jsonType, { parseAs: 'buffer' }, (_request, bytes, done) => done(null, bytes))
+  app.addContentTypeParser(jsonType, { parseAs: 'buffer' }, (_request, bytes, done) =>
+    done(null, bytes),
+  )
   // An empty body has no type to be wrong: `curl -d ''` calls it a form.
   app.addContentTypeParser('*', (request, payload, done) => {
     if (Number(request.headers['content-length'] ?? 0) > 0) {
@@ -38,8 +40,11 @@ export function readBodies(app: FastifyInstance): void {
 export function parseBody(request: FastifyRequest, limits: JsonLimits): void {
   const { body } = request
   if (Buffer.isBuffer(body) && body.length > 0) {
-    const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(request.headers['content-type'] ?? '')?.[1]
-    if (charset !== undefined && !/^(utf-?8|us-ascii)$/i.test(charset)) throw unsupportedType(request)
+    const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(
+      request.headers['content-type'] ?? '',
+    )?.[1]
+    if (charset !== undefined && !/^(utf-?8|us-ascii)$/i.test(charset))
+      throw unsupportedType(request)
     request.body = parseJson(body, limits)
   } else if (body === undefined || Buffer.isBuffer(body)) {
     request.body = request.method === 'POST' ? {} : undefined
@@ -61,7 +66,12 @@ export function refuseEncoding(request: FastifyRequest): FlowError | undefined {
 export function refuseBody(request: FastifyRequest): void {
   const { body } = request
   if (body === undefined) return
-  if (typeof body === 'object' && body !== null && !Array.isArray(body) && Object.keys(body).length === 0) {
+  if (
+    typeof body === 'object' &&
+    body !== null &&
+    !Array.isArray(body) &&
+    Object.keys(body).length === 0
+  ) {
     return
   }
   throw invalid('', 'unknown_member', 'This request takes no body: send none.')

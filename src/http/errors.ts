@@ -25,7 +25,11 @@ const internalMessage = 'The service failed on this request. Report the request 
  * The error as callers may know it. What Fastify and its plugins throw is named by its code; all
  * else is `internal`, with the original as `cause` for the log and nothing of it for the caller.
  */
-export function asFlowError(error: unknown, request: FastifyRequest, limits: ErrorLimits): FlowError {
+export function asFlowError(
+  error: unknown,
+  request: FastifyRequest,
+  limits: ErrorLimits,
+): FlowError {
   if (error instanceof FlowError) return error
   const { code, statusCode } = faceOf(error)
   switch (code) {
@@ -43,12 +47,7 @@ export function asFlowError(error: unknown, request: FastifyRequest, limits: Err
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
       return new FlowError('bad_request', 'The body is not as long as Content-Length says.', {})
     case 'FST_ERR_HANDLER_TIMEOUT':
-      return new FlowError(
-        'unavailable',
-        'The answer took too long and the outcome is unknown: repeat with the same Idempotency-Key, or read.',
-        { retry_after: 1 },
-        { cause: error },
-      )
+      return lateHandler()
     case 'FST_ERR_BAD_URL':
       return new FlowError(
         'bad_request',
@@ -58,18 +57,46 @@ export function asFlowError(error: unknown, request: FastifyRequest, limits: Err
     case 'FST_ERR_MAX_PARAM_LENGTH':
     case 'FST_ERR_NOT_FOUND':
       return new FlowError('not_found', 'There is no such path: all of them are at /docs.', {})
-    case 'ECONNRESET':
-      if (request.raw.destroyed) {
-        return new FlowError('bad_request', 'The connection closed before the request was complete.', {})
-      }
+    default:
+      return unnamed(error, request, code, statusCode)
+  }
+}
+
+/** Errors whose code says nothing of its own. */
+function unnamed(
+  error: unknown,
+  request: FastifyRequest,
+  code: string | undefined,
+  statusCode: number | undefined,
+): FlowError {
+  if (code === 'ECONNRESET' && request.raw.destroyed) {
+    return new FlowError(
+      'bad_request',
+      'The connection closed before the request was complete.',
+      {},
+    )
   }
   if (statusCode === 404) {
     return new FlowError('not_found', 'There is nothing at this path: all paths are at /docs.', {})
   }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
-    return new FlowError('bad_request', 'This request is not valid: see /docs for what is.', {}, { cause: error })
+    return new FlowError(
+      'bad_request',
+      'This request is not valid: see /docs for what is.',
+      {},
+      { cause: error },
+    )
   }
   return new FlowError('internal', internalMessage, {}, { cause: error })
+}
+
+/** A handler had its time and has not answered. What it began may still come to pass. */
+export function lateHandler(): FlowError {
+  return new FlowError(
+    'unavailable',
+    'The answer took too long and the outcome is unknown: repeat with the same Idempotency-Key, or read.',
+    { retry_after: 1 },
+  )
 }
 
 function faceOf(error: unknown): { code?: string; statusCode?: number } {
@@ -93,7 +120,13 @@ export function unsupportedType(request: FastifyRequest): FlowError {
 }
 
 /** Headers that a handler may have set before it failed, and that are not true of the problem. */
-const answerHeaders = ['etag', 'location', 'last-modified', 'content-encoding', 'idempotency-replayed']
+const answerHeaders = [
+  'etag',
+  'location',
+  'last-modified',
+  'content-encoding',
+  'idempotency-replayed',
+]
 
 /** Answers an error as a problem, and leaves what the log should know in `request.fault`. */
 export function sendProblem(

@@ -1,6 +1,6 @@
 // Points in time and durations as texts: what is accepted, why something is refused, what it means.
 
-import { FlowError, invalid } from '../domain/errors.ts'
+import { type FlowError, invalid } from '../domain/errors.ts'
 import type { Timestamp } from '../domain/flow.ts'
 
 const timestampPattern =

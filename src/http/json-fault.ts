@@ -32,7 +32,7 @@ export function pointerAt(text: string, offset: number): string {
     } else if (char === '"') {
       const end = stringEnd(text, at)
       if (top !== undefined && top.name !== null && top.index === -1) {
-        top.name = unescape(text.slice(at, end))
+        top.name = readName(text.slice(at, end))
         top.index = 0
       }
       at = end
@@ -43,10 +43,12 @@ export function pointerAt(text: string, offset: number): string {
   const top = path[path.length - 1]
   // The fault is in a name itself, which the loop did not get to.
   if (top !== undefined && top.name !== null && top.index === -1) {
-    if (text[offset] === '"') top.name = unescape(text.slice(offset, stringEnd(text, offset)))
+    if (text[offset] === '"') top.name = readName(text.slice(offset, stringEnd(text, offset)))
     else path.pop()
   }
-  return path.map((part) => `/${part.name === null ? part.index : pointerSegment(part.name)}`).join('')
+  return path
+    .map((part) => `/${part.name === null ? part.index : pointerSegment(part.name)}`)
+    .join('')
 }
 
 function stringEnd(text: string, start: number): number {
@@ -56,7 +58,7 @@ function stringEnd(text: string, start: number): number {
 }
 
 /** What a name says, as far as it can be shown: NUL and lone surrogates become U+FFFD. */
-function unescape(quoted: string): string {
+function readName(quoted: string): string {
   try {
     const name: unknown = JSON.parse(quoted)
     return typeof name === 'string' ? Buffer.from(name).toString().replaceAll('\0', '\ufffd') : ''
@@ -97,10 +99,12 @@ function hintFor(text: string, offset: number, expected: string): string {
   if (char === "'") return ' Use double quotes.'
   if (char === '/' || char === '#') return ' JSON has no comments.'
   if (expected === 'a closing quote' && char !== undefined) return ' Escape it, as in \\n.'
-  if (char === '}' || char === ']') return /,\s*$/.test(text.slice(0, offset)) ? ' Remove the comma before it.' : ''
+  if (char === '}' || char === ']')
+    return /,\s*$/.test(text.slice(0, offset)) ? ' Remove the comma before it.' : ''
   const word = /^[A-Za-z]{1,20}/.exec(text.slice(offset, offset + 20))?.[0]?.toLowerCase()
   if (word === undefined) return ''
   if (['true', 'false', 'null'].includes(word)) return ' Write it in lower case.'
-  if (word === 'none' || word === 'undefined' || word === 'nan' || word === 'infinity') return ' Use null.'
+  if (word === 'none' || word === 'undefined' || word === 'nan' || word === 'infinity')
+    return ' Use null.'
   return expected === 'a value' ? ' Text needs double quotes.' : ''
 }

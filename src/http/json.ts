@@ -4,8 +4,8 @@
 import { isAscii, isUtf8 } from 'node:buffer'
 import { FlowError } from '../domain/errors.ts'
 import type { JsonObject, JsonValue } from '../domain/json.ts'
-import { isExact } from './json-number.ts'
 import { pointerAt, syntaxError } from './json-fault.ts'
+import { isExact } from './json-number.ts'
 
 export interface JsonLimits {
   /** How many arrays and objects may stand inside each other. */
@@ -179,7 +179,11 @@ export function parseJson(bytes: Buffer, limits: JsonLimits): JsonValue {
       // Raw surrogates cannot occur, for the bytes were UTF-8: a pair is escaped as a whole.
       const low = code < 0xdc00 && text.startsWith('\\u', at) ? hex(at) : 0
       if (low < 0xdc00 || low > 0xdfff) {
-        throw refusal(opening, 'lone_surrogate', 'A text holds half a surrogate pair: send both halves.')
+        throw refusal(
+          opening,
+          'lone_surrogate',
+          'A text holds half a surrogate pair: send both halves.',
+        )
       }
       at += 6
       return String.fromCharCode(code, low)
@@ -239,7 +243,8 @@ export function parseJson(bytes: Buffer, limits: JsonLimits): JsonValue {
 
   function digits(): void {
     const start = at
-    for (let unit = text.charCodeAt(at); unit >= 0x30 && unit <= 0x39; unit = text.charCodeAt(at)) at++
+    for (let unit = text.charCodeAt(at); unit >= 0x30 && unit <= 0x39; unit = text.charCodeAt(at))
+      at++
     if (at === start) throw syntaxError(text, at, 'a digit')
   }
 

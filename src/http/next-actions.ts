@@ -64,7 +64,12 @@ function legalNow(flowId: string, from: FlowStatus, wait: Wait | null): NextActi
     case 'running':
       return [
         read(flow),
-        { rel: 'wait', method: 'POST', href: `${flow}/wait`, body: { kind: 'timer', after: 'PT1H' } },
+        {
+          rel: 'wait',
+          method: 'POST',
+          href: `${flow}/wait`,
+          body: { kind: 'timer', after: 'PT1H' },
+        },
         { rel: 'finish', method: 'POST', href: `${flow}/finish` },
         cancel(flow),
       ]
@@ -100,7 +105,12 @@ function endWait(flow: string, wait: Wait | null): NextAction[] {
 function useExisting(body: unknown): NextAction[] {
   if (!isObject(body) || JSON.stringify(body).length > maxBody) return []
   return [
-    { rel: 'use-existing', method: 'POST', href: '/flows', body: { ...body, on_conflict: 'use_existing' } },
+    {
+      rel: 'use-existing',
+      method: 'POST',
+      href: '/flows',
+      body: { ...body, on_conflict: 'use_existing' },
+    },
   ]
 }
 

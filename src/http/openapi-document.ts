@@ -49,7 +49,10 @@ export function finishDocument(raw: RawDocument, version: string): OpenApiDocume
         Problem: {
           ...problemResponse,
           content: {
-            [problemType]: { schema: { $ref: `${schemaPrefix}Problem` }, examples: problemExamples },
+            [problemType]: {
+              schema: { $ref: `${schemaPrefix}Problem` },
+              examples: problemExamples,
+            },
           },
         },
       },
@@ -75,8 +78,7 @@ function finishSchema(schema: SchemaObject, schemas: Record<string, SchemaObject
   if (schema.items !== undefined) finishSchema(schema.items, schemas)
 }
 
-const durationPattern =
-  '^P(?=.)([0-9.]+W)?([0-9.]+D)?(T(?=.)([0-9.]+H)?([0-9.]+M)?([0-9.]+S)?)?$'
+const durationPattern = '^P(?=.)([0-9.]+W)?([0-9.]+D)?(T(?=.)([0-9.]+H)?([0-9.]+M)?([0-9.]+S)?)?$'
 
 function finishOperation(
   operation: Operation,

@@ -26,8 +26,8 @@ export function documentHead(
       license: { name: 'MIT OR Apache-2.0', identifier: 'MIT OR Apache-2.0' },
     },
     servers: [
-      { url: '/', description: 'The service that this document comes from.' },
-      { url: 'http://localhost:3000', description: 'A service on this machine.' },
+      { url: '/', description: 'This service.' },
+      { url: 'http://localhost:3000', description: 'A local service.' },
     ],
     security: [{}, { bearer: [] }],
     tags: [

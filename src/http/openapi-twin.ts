@@ -41,6 +41,8 @@ function convert(value: unknown): unknown {
 
 function convertSchema(schema: SchemaObject): TwinSchema {
   if (schema.$ref !== undefined) return { $ref: schema.$ref }
+  // 3.0 has no null type, and nothing may stand beside a `$ref`: only this is null and nothing else.
+  if (schema.type === 'null') return { type: 'object', nullable: true, enum: [null] }
   const { type, const: only, examples, propertyNames: _, ...rest } = schema
   const result: TwinSchema = { ...rest }
   if (typeof type === 'string') result.type = type
@@ -58,12 +60,8 @@ function convertSchema(schema: SchemaObject): TwinSchema {
   if (typeof schema.additionalProperties === 'object') {
     result.additionalProperties = convertSchema(schema.additionalProperties)
   }
-  if (schema.oneOf === undefined) return result
-  const branches = schema.oneOf.filter((branch) => branch.type !== 'null')
-  if (branches.length === schema.oneOf.length) return { ...result, oneOf: branches.map(convertSchema) }
-  // "This or null" of a reference: 3.0 has no null type, and nothing may stand beside a `$ref`.
-  const { oneOf: _oneOf, ...bare } = result
-  return { ...bare, type: 'object', nullable: true, allOf: branches.map(convertSchema) }
+  if (schema.oneOf !== undefined) result.oneOf = schema.oneOf.map(convertSchema)
+  return result
 }
 
 function mapValues<Value, Result>(

@@ -57,7 +57,8 @@ export const problemKinds = {
       'The body exceeds `maximum` bytes. `limit` names the limit; the operator of the service sets it.',
       'Keep large data elsewhere and put a reference to it into the state of the flow.',
     ],
-    example: 'The body is larger than 1048576 bytes: keep large data elsewhere and send a reference.',
+    example:
+      'The body is larger than 1048576 bytes: keep large data elsewhere and send a reference.',
   },
   unsupported_media_type: {
     status: 415,
@@ -75,7 +76,8 @@ export const problemKinds = {
       'The body could not be read as JSON in UTF-8. `detail` gives the line and column, what was expected there and what was found. Nothing was done.',
       'Frequent causes: single quotes, a comma after the last member, comments, `undefined` or `NaN`, and quotes that a shell took away.',
     ],
-    example: 'Line 1, column 20: expected a member name in quotes, found "}". Remove the comma before it.',
+    example:
+      'Line 1, column 20: expected a member name in quotes, found "}". Remove the comma before it.',
   },
   invalid_request: {
     status: 400,

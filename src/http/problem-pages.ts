@@ -3,10 +3,11 @@
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
 import { FlowError } from '../domain/errors.ts'
 import { nearest } from './nearest.ts'
-import { isErrorCode, problemCodes, type ProblemKind, problemKinds } from './problem-catalogue.ts'
+import { isErrorCode, type ProblemKind, problemCodes, problemKinds } from './problem-catalogue.ts'
 
 /** Nothing but the style in the page itself is loaded or run. */
-const policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+const policy =
+  "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 const style = `:root { color-scheme: light dark }
 body { font: 16px/1.6 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem }
@@ -42,9 +43,13 @@ export const problemPages: FastifyPluginCallback = (app, _options, done) => {
 function unknownCode(code: string): FlowError {
   const meant = nearest(code, problemCodes)
   return meant === undefined
-    ? new FlowError('not_found', 'There is no problem of this code: all of them are at /problems.', {
-        resource: 'problem',
-      })
+    ? new FlowError(
+        'not_found',
+        'There is no problem of this code: all of them are at /problems.',
+        {
+          resource: 'problem',
+        },
+      )
     : new FlowError('not_found', `There is no problem of this code. Did you mean ${meant}?`, {
         resource: 'problem',
         did_you_mean: `/problems/${meant}`,
@@ -101,7 +106,9 @@ ${paragraphs.join('\n')}
 }
 
 function indexText(): string {
-  const lines = problemCodes.map((code) => `${problemKinds[code].status}  /problems/${code}  ${problemKinds[code].title}`)
+  const lines = problemCodes.map(
+    (code) => `${problemKinds[code].status}  /problems/${code}  ${problemKinds[code].title}`,
+  )
   return `Problems that this service answers with\n\n${lines.join('\n')}\n`
 }
 
@@ -136,5 +143,9 @@ function marked(text: string): string {
 }
 
 function escapeHtml(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
 }

@@ -1,6 +1,6 @@
 // Turns an error into what a caller sees of it: a problem of RFC 9457.
 
-import { type ErrorCode, errorMembers, type FlowError } from '../domain/errors.ts'
+import { errorMembers, type FlowError } from '../domain/errors.ts'
 import type { JsonValue } from '../domain/json.ts'
 import { nextActions } from './next-actions.ts'
 import { problemKinds } from './problem-catalogue.ts'
@@ -34,11 +34,6 @@ export interface ProblemContext {
 /** A longer path is not repeated. */
 const maxPath = 256
 
-/** The status of the answer to an error of this code. */
-export function statusOf(code: ErrorCode): number {
-  return problemKinds[code].status
-}
-
 /**
  * The problem of an error. What its code promises comes from the catalogue, so `title` and `status`
  * never vary; `next_actions` is there when a request on the flow's present state can help.
@@ -61,5 +56,7 @@ export function toProblem(error: FlowError, context: ProblemContext): Problem {
 
 /** The seconds of `Retry-After`, for errors that pass by themselves. */
 export function retryAfter(error: FlowError): number | undefined {
-  return 'retry_after' in error.detail ? Math.max(1, Math.ceil(error.detail.retry_after)) : undefined
+  return 'retry_after' in error.detail
+    ? Math.max(1, Math.ceil(error.detail.retry_after))
+    : undefined
 }

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import { FlowError } from '../domain/errors.ts'
 import { problemType, toProblem } from './problems.ts'
 import { requestIdHeader } from './request-id.ts'
+import { uriTooLong } from './url.ts'
 
 /** What Node tells of a connection that it gives up. */
 export interface ConnectionFault extends Error {
@@ -15,17 +16,22 @@ export interface ConnectionFault extends Error {
 }
 
 export interface RawLimits {
+  uri_bytes: number
   headers_bytes: number
 }
 
 /** The answer to a connection fault, or null when nobody is left to answer to. */
-export function rawError(fault: ConnectionFault, limits: RawLimits): FlowError | null {
+function rawError(fault: ConnectionFault, limits: RawLimits): FlowError | null {
   switch (fault.code) {
     case 'ECONNRESET':
     case 'EPIPE':
       return null
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return new FlowError('request_timeout', 'The request did not arrive in time: send it again.', {})
+      return new FlowError(
+        'request_timeout',
+        'The request did not arrive in time: send it again.',
+        {},
+      )
     case 'HPE_HEADER_OVERFLOW':
       return overflow(fault.rawPacket, limits)
     default:
@@ -33,16 +39,11 @@ export function rawError(fault: ConnectionFault, limits: RawLimits): FlowError |
   }
 }
 
-/**
- * The parser counts the request line as a header. It was the URL that overflowed when the bytes
- * begin with a request line that does not end.
- */
+/** The parser counts the request line as a header: the URL is to blame when that line is too long. */
 function overflow(packet: unknown, limits: RawLimits): FlowError {
-  const head = headOf(packet)
+  const line = /^[A-Z]{3,16} \/[^\r\n]*/.exec(headOf(packet))?.[0] ?? ''
+  if (line.length > limits.uri_bytes) return uriTooLong(limits.uri_bytes)
   const maximum = limits.headers_bytes
-  if (/^[A-Z]{3,16} \/[^\r\n]*$/.test(head)) {
-    return new FlowError('uri_too_long', 'The URL is far too long: shorten its path and query.', {})
-  }
   return new FlowError(
     'headers_too_large',
     `The headers are larger than ${maximum} bytes: send fewer or shorter ones.`,
@@ -75,7 +76,11 @@ export function answerRawError(
 ): void {
   const error = rawError(fault, limits)
   const answer: unknown = Reflect.get(socket, '_httpMessage')
-  if (error === null || !socket.writable || (answer instanceof ServerResponse && answer.headersSent)) {
+  if (
+    error === null ||
+    !socket.writable ||
+    (answer instanceof ServerResponse && answer.headersSent)
+  ) {
     socket.destroy()
     return
   }

@@ -6,21 +6,25 @@ import { durationFault, timestampFault } from './formats.ts'
 import { pointerSegment } from './json-fault.ts'
 import { nearest } from './nearest.ts'
 import { branchError, wantedTypes } from './repair-union.ts'
+import {
+  alternatives,
+  canEcho,
+  capped,
+  counted,
+  echo,
+  exampleOf,
+  rangeOf,
+  record,
+  typeNames,
+  typeOf,
+  unescapeSegment,
+} from './repair-words.ts'
 
 /** The part of a request that was judged. */
 export type Part = 'body' | 'query' | 'path' | 'headers'
 
 /** Resolves a schema that is a `$ref` to a component; answers any other as it is. */
 export type Resolve = (schema: unknown) => unknown
-
-/** No list of allowed values is longer on the wire, nor any of its entries. */
-const maxAllowed = 32
-const maxEcho = 64
-
-/** Whether a caller's text can stand in a sentence: not too long, and of few words. */
-function canEcho(text: string): boolean {
-  return text.length <= maxEcho && text.split(/\s/).length <= 4
-}
 
 type Fault = Omit<InputFault, 'pointer'> & { pointer?: string }
 
@@ -68,7 +72,13 @@ function judge(
       return unknownMember(error, path, part, resolve)
     case 'required':
     case 'dependentRequired':
-      return missingMember(String(record(error.params)['missingProperty']), error, path, part, resolve)
+      return missingMember(
+        String(record(error.params)['missingProperty']),
+        error,
+        path,
+        part,
+        resolve,
+      )
     case 'discriminator':
       return unknownKind(error, path, part, resolve)
     case 'type':
@@ -105,7 +115,10 @@ function judge(
         message: `${name} must be a multiple of ${String(record(error.params)['multipleOf'])}.`,
       }
     case 'pattern':
-      return { code: 'pattern', message: `${name} has a form that is not allowed.${exampleOf(schema)}` }
+      return {
+        code: 'pattern',
+        message: `${name} has a form that is not allowed.${exampleOf(schema)}`,
+      }
     case 'format':
       return formatFault(error, name)
     default:
@@ -120,7 +133,8 @@ function unknownMember(error: ErrorObject, path: string[], part: Part, resolve: 
   const meant = nearest(member, known)
   const shown = canEcho(member) ? `"${member}"` : 'One name'
   const where = path.length === 0 ? '' : ` of ${nameOf(path, part)}`
-  const is = part === 'query' ? 'is not a parameter of this request' : `is not a member${where || ' here'}`
+  const is =
+    part === 'query' ? 'is not a parameter of this request' : `is not a member${where || ' here'}`
   const else_ = known.length === 0 ? ' None is taken.' : ' See allowed.'
   return {
     pointer: pointerOf([...path, member], part),
@@ -146,7 +160,8 @@ function missingMember(
   return {
     pointer: pointerOf([...path, member], part),
     code: 'required',
-    message: sent === undefined ? `${shown} is required.` : `${shown} is required: you sent ${sent}.`,
+    message:
+      sent === undefined ? `${shown} is required.` : `${shown} is required: you sent ${sent}.`,
     ...(sent !== undefined && { did_you_mean: member }),
   }
 }
@@ -162,7 +177,9 @@ function unknownKind(error: ErrorObject, path: string[], part: Part, resolve: Re
   const value = record(error.data)[tag]
   if (value === undefined) {
     const known = new Set(
-      (Array.isArray(branches) ? branches : []).flatMap((branch) => membersOf(resolve(branch), resolve)),
+      (Array.isArray(branches) ? branches : []).flatMap((branch) =>
+        membersOf(resolve(branch), resolve),
+      ),
     )
     const sent = nearest(
       tag,
@@ -215,7 +232,10 @@ function wrongType(
     const leaveOut = error.instancePath === '' ? 'send one' : 'send one, or leave it out'
     return { code: 'wrong_type', message: `${name} must be ${expected}, not null: ${leaveOut}.` }
   }
-  return { code: 'wrong_type', message: `${name} must be ${expected}, not ${typeOf(data)}.${unquoted(data, wanted)}` }
+  return {
+    code: 'wrong_type',
+    message: `${name} must be ${expected}, not ${typeOf(data)}.${unquoted(data, wanted)}`,
+  }
 }
 
 /** How to write a number or boolean that was sent as a text. */
@@ -224,8 +244,9 @@ function unquoted(data: unknown, wanted: readonly string[]): string {
     const text = String(data)
     return ` Write "${text}" with quotes.`
   }
-  if (typeof data !== 'string' || data.length > maxEcho) return ''
-  const number = /^-?\d+(\.\d+)?$/.test(data) && (wanted.includes('number') || wanted.includes('integer'))
+  if (typeof data !== 'string' || !canEcho(data)) return ''
+  const number =
+    /^-?\d+(\.\d+)?$/.test(data) && (wanted.includes('number') || wanted.includes('integer'))
   const truth = (data === 'true' || data === 'false') && wanted.includes('boolean')
   return number || truth ? ` Write ${data} without quotes.` : ''
 }
@@ -233,7 +254,12 @@ function unquoted(data: unknown, wanted: readonly string[]): string {
 function formatFault(error: ErrorObject, name: string): Fault {
   const format = String(record(error.params)['format'])
   const text = typeof error.data === 'string' ? error.data : ''
-  const own = format === 'date-time' ? timestampFault(text) : format === 'duration' ? durationFault(text) : null
+  const own =
+    format === 'date-time'
+      ? timestampFault(text)
+      : format === 'duration'
+        ? durationFault(text)
+        : null
   if (own !== null) {
     const upper = text.toUpperCase()
     const repaired = format === 'duration' && upper !== text && durationFault(upper) === null
@@ -244,7 +270,10 @@ function formatFault(error: ErrorObject, name: string): Fault {
     }
   }
   const what = format === 'uuid' ? 'an id of this service, a UUID' : `of format ${format}`
-  return { code: 'format', message: `${name} must be ${what}.${exampleOf(record(error.parentSchema))}` }
+  return {
+    code: 'format',
+    message: `${name} must be ${what}.${exampleOf(record(error.parentSchema))}`,
+  }
 }
 
 function nameRule(errors: readonly ErrorObject[]): string {
@@ -265,75 +294,16 @@ function membersOf(schema: unknown, resolve: Resolve): string[] {
 
 function pointerOf(path: readonly string[], part: Part): string {
   if (part === 'body') return path.map((segment) => `/${pointerSegment(segment)}`).join('')
-  const [first = '', ...rest] = path
+  // Repeated parameters are one list to the schema and have one name for the caller.
   const mark = part === 'query' ? '?' : part === 'path' ? ':' : ''
-  return [mark + pointerSegment(first), ...rest].join('/')
+  return mark + pointerSegment(path[0] ?? '')
 }
 
 function nameOf(path: readonly string[], part: Part): string {
-  const last = path[path.length - 1]
+  const last = path[part === 'body' ? path.length - 1 : 0]
   if (last === undefined) return part === 'body' ? 'The body' : `The ${part}`
-  if (part === 'body' && /^\d+$/.test(last) && path.length > 1) {
+  if (path.length > 1 && part === 'body' && /^\d+$/.test(last)) {
     return `${nameOf(path.slice(0, -1), part)}[${last}]`
   }
   return canEcho(last) ? last : 'One member'
-}
-
-function unescapeSegment(segment: string): string {
-  return segment.replaceAll('~1', '/').replaceAll('~0', '~')
-}
-
-const typeNames: Record<string, string> = {
-  object: 'an object',
-  array: 'an array',
-  string: 'a text',
-  number: 'a number',
-  integer: 'a whole number',
-  boolean: 'true or false',
-  null: 'null',
-}
-
-function typeOf(value: unknown): string {
-  if (value === null) return 'null'
-  if (Array.isArray(value)) return 'an array'
-  if (typeof value === 'boolean') return String(value)
-  return typeNames[typeof value] ?? 'nothing'
-}
-
-function echo(value: unknown): string {
-  if (typeof value === 'string') return canEcho(value) ? `"${value}"` : 'this text'
-  return typeof value === 'number' ? String(value) : typeOf(value)
-}
-
-function alternatives(items: readonly string[]): string {
-  const last = items[items.length - 1] ?? ''
-  return items.length < 2 ? last : `${items.slice(0, -1).join(', ')} or ${last}`
-}
-
-function rangeOf(schema: Record<string, unknown>): string {
-  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = schema
-  if (minimum !== undefined && maximum !== undefined) return `${String(minimum)} to ${String(maximum)}`
-  const least = minimum !== undefined ? `${String(minimum)} or more` : ''
-  const above = exclusiveMinimum !== undefined ? `more than ${String(exclusiveMinimum)}` : ''
-  const most = maximum !== undefined ? `${String(maximum)} or less` : ''
-  const below = exclusiveMaximum !== undefined ? `less than ${String(exclusiveMaximum)}` : ''
-  return [least, above, most, below].filter((text) => text !== '').join(' and ')
-}
-
-function exampleOf(schema: Record<string, unknown>): string {
-  const examples = schema['examples']
-  const example: unknown = Array.isArray(examples) ? examples[0] : undefined
-  return typeof example === 'string' && example.length <= maxEcho ? ` For example: ${example}` : ''
-}
-
-function counted(count: number, noun: string): string {
-  return count === 1 ? `one ${noun}` : `${count} ${noun}s`
-}
-
-function capped(values: readonly string[]): string[] {
-  return values.filter((value) => value.length <= maxEcho).slice(0, maxAllowed)
-}
-
-function record(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? { ...value } : {}
 }

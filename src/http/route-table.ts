@@ -59,7 +59,9 @@ function segmentsOf(path: string): string[] {
 function matches(pattern: readonly string[], segments: readonly string[]): boolean {
   const wild = pattern[pattern.length - 1] === '*'
   if (wild ? segments.length < pattern.length : segments.length !== pattern.length) return false
-  return pattern.every((part, i) => part === '*' || (part.startsWith(':') ? segments[i] !== '' : part === segments[i]))
+  return pattern.every(
+    (part, i) => part === '*' || (part.startsWith(':') ? segments[i] !== '' : part === segments[i]),
+  )
 }
 
 /** How far a path is from a pattern, or null when it is too far to have been meant. */
@@ -99,7 +101,11 @@ export function unroutable(table: RouteTable, method: string, path: string): Flo
   const meant = table.nearestTo(path)
   return meant === undefined
     ? new FlowError('not_found', 'There is no such path: all of them are at /docs.', {})
-    : new FlowError('not_found', `There is no such path. Did you mean ${meant}? All are at /docs.`, {
-        did_you_mean: meant,
-      })
+    : new FlowError(
+        'not_found',
+        `There is no such path. Did you mean ${meant}? All are at /docs.`,
+        {
+          did_you_mean: meant,
+        },
+      )
 }

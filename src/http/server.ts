@@ -11,7 +11,7 @@ import {
 import type { TSchema } from 'typebox'
 import { FlowError } from '../domain/errors.ts'
 import { parseBody, readBodies, refuseBody, refuseEncoding } from './body.ts'
-import { pathOf, sendProblem } from './errors.ts'
+import { lateHandler, pathOf, sendProblem } from './errors.ts'
 import { problemPages } from './problem-pages.ts'
 import { answerRawError } from './raw-errors.ts'
 import { requestIdHeader, requestIdOf } from './request-id.ts'
@@ -28,6 +28,10 @@ declare module 'fastify' {
      * must stop by itself when `request.signal` aborts, when its own time is up, and at shutdown.
      */
     longPoll?: boolean
+  }
+  interface FastifyRequest {
+    /** Ends a handler that takes too long. */
+    handlerTimer: NodeJS.Timeout | undefined
   }
 }
 
@@ -56,8 +60,8 @@ export interface ServerOptions {
   trustProxy?: string[]
 }
 
-/** Milliseconds. The reasons are in `docs/` and in reliability of HTTP servers at large: */
-export const defaultTimeouts = {
+/** Milliseconds. */
+const defaultTimeouts = {
   /** Until a request has arrived, body and all; past it 408. */
   request: 30_000,
   /** Until its headers have arrived. Must be less than `request`: Node swaps the two otherwise. */
@@ -84,9 +88,6 @@ export const redactedPaths: readonly string[] = [
     name.startsWith('[') || place === '' ? `${place}${name}` : `${place}.${name}`,
   ),
 )
-
-/** The longest time that a timer of Node takes, about 25 days: Fastify has no way to say never. */
-const noTimeout = 2 ** 31 - 1
 
 /** Headers of every answer. They cost nothing and keep answers from being guessed at or kept. */
 const commonHeaders = {
@@ -119,13 +120,15 @@ export function createServer(options: ServerOptions): FastifyInstance {
 
   const app = fastify({
     loggerInstance: options.logger,
-    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    logController: new LogController({
+      disableRequestLogging: true,
+      requestIdLogLabel: 'request_id',
+    }),
     genReqId: requestIdOf,
     requestIdHeader: false,
     bodyLimit: limits.body_bytes,
     requestTimeout: timeouts.request,
     keepAliveTimeout: timeouts.keepAlive,
-    handlerTimeout: timeouts.handler,
     // No limit of requests per connection: Node answers those beyond it with a bare 503.
     maxRequestsPerSocket: 0,
     forceCloseConnections: 'idle',
@@ -158,6 +161,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.server.on('checkExpectation', (request, response) => app.routing(request, response))
 
   app.decorateRequest('fault', null)
+  app.decorateRequest('handlerTimer', undefined)
   for (const schema of options.schemas ?? []) app.addSchema(schema)
   app.setValidatorCompiler(validatorCompiler(options.schemas ?? []))
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))
@@ -165,7 +169,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   readBodies(app)
 
   const routes = routeTable()
-  watchRoutes(app, routes)
+  watchRoutes(app, routes, timeouts.handler)
   let closing = false
   app.addHook('preClose', (done) => {
     closing = true
@@ -175,9 +179,13 @@ export function createServer(options: ServerOptions): FastifyInstance {
     setCommonHeaders(request, reply)
     if (closing) {
       return done(
-        new FlowError('unavailable', 'The service is stopping: send the same request again shortly.', {
-          retry_after: 1,
-        }),
+        new FlowError(
+          'unavailable',
+          'The service is stopping: send the same request again shortly.',
+          {
+            retry_after: 1,
+          },
+        ),
       )
     }
     const { raw } = request
@@ -197,6 +205,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   })
   const { requestLogLevel = 'info' } = options
   app.addHook('onResponse', (request, reply, done) => {
+    clearTimeout(request.handlerTimer)
     logRequest(request, reply, requestLogLevel)
     done()
   })
@@ -211,10 +220,20 @@ function setCommonHeaders(request: FastifyRequest, reply: FastifyReply): void {
 }
 
 /** Notes every route for 404 and 405, and gives it what it did not ask for itself. */
-function watchRoutes(app: FastifyInstance, routes: RouteTable): void {
+function watchRoutes(app: FastifyInstance, routes: RouteTable, handlerTimeout: number): void {
+  // Counted from the moment that the handler has all it needs. Fastify's own time-out counts from
+  // the head of the request, and would answer a slow body with 503 before its 408 is due.
+  const limitHandler = (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
+    request.handlerTimer = setTimeout(() => {
+      if (!reply.sent) reply.send(lateHandler())
+    }, handlerTimeout)
+    done()
+  }
   app.addHook('onRoute', (route) => {
     routes.add(route.method, route.url)
-    if (route.config?.longPoll === true) route.handlerTimeout = noTimeout
+    if (route.config?.longPoll !== true) {
+      route.preHandler = [limitHandler, route.preHandler ?? []].flat()
+    }
     const { schema } = route
     // Pages and assets are not of the API, and browsers add to their URLs as they like.
     if (schema === undefined || ('hide' in schema && schema.hide === true)) return

@@ -8,15 +8,33 @@ const printable = /^[\x21-\x7e]*$/
 /** What is wrong with the URL as a whole, if anything. */
 export function urlFault(url: string, maxBytes: number): FlowError | undefined {
   if (url.length > maxBytes) {
-    return new FlowError('uri_too_long', `The URL is longer than ${maxBytes} bytes: shorten its query.`, {
-      maximum: maxBytes,
-    })
+    return new FlowError(
+      'uri_too_long',
+      `The URL is longer than ${maxBytes} bytes: shorten its query.`,
+      {
+        maximum: maxBytes,
+      },
+    )
   }
   // Node reads other bytes as Latin-1, so that a text would arrive as another than was sent.
   if (!printable.test(url)) {
-    return new FlowError('bad_request', 'The URL holds bytes that must be percent-encoded as UTF-8.', {})
+    return new FlowError(
+      'bad_request',
+      'The URL holds bytes that must be percent-encoded as UTF-8.',
+      {},
+    )
   }
   return undefined
+}
+
+export function uriTooLong(maximum: number): FlowError {
+  return new FlowError(
+    'uri_too_long',
+    `The URL is longer than ${maximum} bytes: shorten its query.`,
+    {
+      maximum,
+    },
+  )
 }
 
 /**
@@ -32,7 +50,11 @@ export function refuseBadEncoding(request: FastifyRequest): void {
     const [name = ''] = pair.split('=')
     if (decode(pair) !== undefined) continue
     const shown = (decode(name) ?? name).slice(0, 64)
-    throw invalid(`?${shown}`, 'encoding', 'A query parameter is not percent-encoded UTF-8: encode it again.')
+    throw invalid(
+      `?${shown}`,
+      'encoding',
+      'A query parameter is not percent-encoded UTF-8: encode it again.',
+    )
   }
   refuseNul(request.query, '?')
   refuseNul(request.params, ':')

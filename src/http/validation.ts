@@ -50,7 +50,10 @@ export function validatorCompiler(components: readonly TSchema[]): (route: Compi
     const given = asJson(schema)
     // A query parameter that nobody asked for is a slip: it would be ignored, and a filter lost.
     const closed =
-      part === 'query' && isSchema(given) && !('additionalProperties' in given) && 'properties' in given
+      part === 'query' &&
+      isSchema(given) &&
+      !('additionalProperties' in given) &&
+      'properties' in given
         ? { ...given, additionalProperties: false }
         : given
     if (!isSchema(closed)) throw new TypeError(`The schema of a ${part} is not an object.`)
@@ -99,7 +102,11 @@ function asJson(schema: unknown): unknown {
   if (!isSchema(schema)) return schema
   return Object.fromEntries(
     Object.entries(schema).map(([name, value]) => {
-      if (name === 'discriminator' && isSchema(value) && typeof value['propertyName'] === 'string') {
+      if (
+        name === 'discriminator' &&
+        isSchema(value) &&
+        typeof value['propertyName'] === 'string'
+      ) {
         return [name, { propertyName: value['propertyName'] }]
       }
       return [name, asJson(value)]
@@ -127,15 +134,21 @@ function isSchema(value: unknown): value is Schema {
 const wholeNumber = /^(?:0|-?[1-9]\d{0,14})$/
 
 /** Turns texts of a query or path into what their schema wants, in place. What does not fit stays text. */
-function coercer(schema: Schema, resolve: (schema: unknown) => unknown): ((data: unknown) => void) | null {
+function coercer(
+  schema: Schema,
+  resolve: (schema: unknown) => unknown,
+): ((data: unknown) => void) | null {
   const convert = (value: unknown, type: unknown, items: unknown): unknown => {
     if (type === 'array') {
       const itemSchema = resolve(items)
       const itemType = isSchema(itemSchema) ? itemSchema['type'] : undefined
-      return (Array.isArray(value) ? value : [value]).map((item) => convert(item, itemType, undefined))
+      return (Array.isArray(value) ? value : [value]).map((item) =>
+        convert(item, itemType, undefined),
+      )
     }
     if (typeof value !== 'string') return value
-    if (type === 'integer' || type === 'number') return wholeNumber.test(value) ? Number(value) : value
+    if (type === 'integer' || type === 'number')
+      return wholeNumber.test(value) ? Number(value) : value
     if (type === 'boolean' && (value === 'true' || value === 'false')) return value === 'true'
     return value
   }

@@ -31,7 +31,12 @@ const changes = { tags: ['Flows'], params: flowParams, querystring: noQuery }
 const waits = { tags: ['Waits'], params: flowParams, querystring: noQuery }
 const flow = { 200: ref(FlowSchema) }
 
-const moving: ErrorCode[] = ['not_found', 'illegal_transition', 'already_terminal', 'cancel_pending']
+const moving: ErrorCode[] = [
+  'not_found',
+  'illegal_transition',
+  'already_terminal',
+  'cancel_pending',
+]
 
 export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
   app,
@@ -101,7 +106,8 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         ...waits,
         operationId: 'moveTimer',
         summary: 'Move a pending timer',
-        description: 'Sets another time for the timer that the flow waits on. The wait keeps its id.',
+        description:
+          'Sets another time for the timer that the flow waits on. The wait keeps its id.',
         'x-problems': ['not_found', 'wait_conflict', 'already_terminal', 'cancel_pending'],
         body: ref(MoveTimerSchema),
         response: flow,
@@ -230,7 +236,12 @@ function waitSpec(wait: WaitRequest): WaitSpec {
   }
   if (wait.at !== undefined) return { kind: 'timer', at: parseTimestamp(wait.at, '/at') }
   if (wait.after !== undefined) return { kind: 'timer', after: parseDuration(wait.after, '/after') }
-  throw invalid('/at', 'required', 'A timer needs at (a time) or after (a duration such as PT1H).', {
-    allowed: ['at', 'after'],
-  })
+  throw invalid(
+    '/at',
+    'required',
+    'A timer needs at (a time) or after (a duration such as PT1H).',
+    {
+      allowed: ['at', 'after'],
+    },
+  )
 }

@@ -42,7 +42,7 @@ export const flowSignalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       },
     },
     async (request, reply) => {
-      const { id, ...event } = request.body
+      const { id, ttl: _, ...event } = request.body
       const result = await engine.signals.resumeExternal(
         callerOf(request),
         flowIdOf(request.params),

@@ -2,7 +2,12 @@
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from 'typebox'
-import { CreateFlowSchema, FlowPageSchema, FlowSchema, UpdateFlowSchema } from '../../contract/flow.ts'
+import {
+  CreateFlowSchema,
+  FlowPageSchema,
+  FlowSchema,
+  UpdateFlowSchema,
+} from '../../contract/flow.ts'
 import { maxLengths, name, oneOfTexts, pageQuery, ref, timestamp } from '../../contract/kit.ts'
 import { invalid } from '../../domain/errors.ts'
 import { type FlowRecord, flowStatuses } from '../../domain/flow.ts'
@@ -100,6 +105,9 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
           'not_together',
           'Send key or routing_key: a key already says where the flow is stored.',
         )
+      }
+      if (request.headers['if-match'] !== undefined) {
+        throw invalid('if-match', 'not_applicable', 'A new flow has no revision: send no If-Match.')
       }
       const result = await engine.flows.create(callerOf(request), body, changeOptions(request))
       changeHeaders(reply, result)

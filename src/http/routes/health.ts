@@ -20,7 +20,8 @@ export const healthRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         operationId: 'getLiveness',
         tags,
         summary: 'Is the process alive',
-        description: 'Answers as long as the process can answer at all. Restart it when it does not.',
+        description:
+          'Answers as long as the process can answer at all. Restart it when it does not.',
         querystring: noQuery,
         response: { 200: ref(LivenessSchema) },
       },

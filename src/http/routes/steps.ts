@@ -45,7 +45,9 @@ export const stepRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         {
           run_id,
           ...seen,
-          ...(observed_at !== undefined && { observed_at: parseTimestamp(observed_at, '/observed_at') }),
+          ...(observed_at !== undefined && {
+            observed_at: parseTimestamp(observed_at, '/observed_at'),
+          }),
         },
         changeOptions(request),
       )
