@@ -1,5 +1,6 @@
 // Brings up the one Postgres of a test run, with a migrated template in it, and takes everything away at the end.
 
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { access, chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -24,6 +25,10 @@ interface TestServer {
 
 /** `TEST_DATABASE_URL`, else Docker when an engine answers, else the embedded Postgres. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  // Tests of the whole process start what is built. Once, here: files run side by side.
+  execFileSync(process.execPath, [join(CHECKOUT, 'scripts/build.mjs'), '--if-stale'], {
+    stdio: 'inherit',
+  })
   const server = (await givenServer()) ?? (await dockerServer()) ?? (await embeddedServer())
   const prefix = `taskflow_test_${Date.now().toString(36)}_${randomBytes(3).toString('hex')}`
   const template = `${prefix}_template`

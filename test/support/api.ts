@@ -1,0 +1,144 @@
+// The whole service without a socket: engine and HTTP on a database of their own, each answer held against the OpenAPI document.
+
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+import type { FastifyInstance, InjectOptions } from 'fastify'
+import { pino } from 'pino'
+import { createEngine, type RunningEngine } from '../../src/engine/engine.ts'
+import type { Notice } from '../../src/engine/notice.ts'
+import { createApp } from '../../src/http/app.ts'
+import { openDatabase } from '../../src/store/db.ts'
+import { createTestDatabase } from './postgres.ts'
+
+export interface ApiAnswer {
+  status: number
+  headers: Record<string, string | string[] | number | undefined>
+  text: string
+  /** The parsed body; null when there is none. Tests say what they expect in it. */
+  // biome-ignore lint/suspicious/noExplicitAny: bodies are checked against the document by `call`.
+  body: any
+}
+
+export interface Api {
+  app: FastifyInstance
+  engine: RunningEngine
+  notices: Notice[]
+  databaseUrl: string
+  call(
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD' | 'OPTIONS',
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<ApiAnswer>
+  close(): Promise<void>
+}
+
+interface Document {
+  paths: Record<string, Record<string, { responses: Record<string, Response> }>>
+}
+interface Response {
+  $ref?: string
+  content?: Record<string, { schema: object }>
+}
+
+/** Starts it, with its loops unless `loops` is false. */
+export async function startApi({ loops = true } = {}): Promise<Api> {
+  const database = await createTestDatabase()
+  const notices: Notice[] = []
+  const report = (notice: Notice) => {
+    notices.push(notice)
+  }
+  const db = openDatabase({
+    connectionString: database.url,
+    writers: 7,
+    readers: 4,
+    applicationName: 'taskflow-test',
+    onError: () => {},
+  })
+  const engine = createEngine({
+    scope: db.scope,
+    version: '0.0.0',
+    limits: { state_bytes: 262_144, labels: 32 },
+    commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
+    readsInFlight: 2,
+    tick: { interval: 1_000, batchSize: 500 },
+    report,
+  })
+  const shutdown = new AbortController()
+  const app = createApp(engine, {
+    logger: pino({ level: 'silent' }),
+    version: '0.0.0',
+    shutdown: shutdown.signal,
+    limits: { body_bytes: 1_048_576, json_depth: 32 },
+  })
+  await app.ready()
+  if (loops) engine.start()
+  const check = answerChecker((await app.inject('/openapi.json')).json<Document>())
+  return {
+    app,
+    engine,
+    notices,
+    databaseUrl: database.url,
+    async call(method, path, body, headers = {}) {
+      const options: InjectOptions = { method, url: path, headers }
+      if (body !== undefined) {
+        options.headers = { 'content-type': 'application/json', ...headers }
+        options.payload = typeof body === 'string' ? body : JSON.stringify(body)
+      }
+      const answer = await app.inject(options)
+      const type = String(answer.headers['content-type'] ?? '')
+      const parsed = type.includes('json') && answer.payload !== '' ? answer.json() : null
+      check(method, path, answer.statusCode, type, parsed)
+      return {
+        status: answer.statusCode,
+        headers: answer.headers,
+        text: answer.payload,
+        body: parsed,
+      }
+    },
+    async close() {
+      shutdown.abort()
+      await app.close()
+      await engine.stop()
+      await db.close()
+      await database.drop()
+    },
+  }
+}
+
+/** Throws when an answer is not as the document says. Paths that it does not tell of are not checked. */
+function answerChecker(document: Document) {
+  const ajv = new Ajv2020({ strict: false, allErrors: true, schemas: { document } })
+  addFormats.default(ajv)
+  // Durations here have fractions and no years: only the service itself knows them all.
+  ajv.addFormat('duration', true)
+  const patterns = Object.keys(document.paths).map((path) => ({
+    path,
+    pattern: new RegExp(`^${path.replace(/\{[^}]+\}/g, '[^/]+')}$`),
+  }))
+  const pointer = (...parts: string[]) =>
+    parts
+      .map((part) => `/${encodeURIComponent(part.replace(/~/g, '~0').replace(/\//g, '~1'))}`)
+      .join('')
+
+  return (method: string, url: string, status: number, type: string, body: unknown): void => {
+    const found = patterns.find(({ pattern }) => pattern.test(url.split('?')[0] ?? ''))
+    const operation = found && document.paths[found.path]?.[method.toLowerCase()]
+    if (found === undefined || operation === undefined) return
+    const at = `${method} ${url}`
+    const response = operation.responses[String(status)]
+    if (response === undefined) throw new Error(`${at}: status ${status} is not in the document`)
+    if (body === null) return
+    const media = type.split(';')[0] ?? ''
+    const base =
+      response.$ref ??
+      `#${pointer('paths', found.path, method.toLowerCase(), 'responses', String(status))}`
+    const validate = ajv.getSchema(`document${base}${pointer('content', media, 'schema')}`)
+    if (validate === undefined) throw new Error(`${at}: ${status} ${media} is not in the document`)
+    if (validate(body) !== true) {
+      throw new Error(
+        `${at}: the answer is not as the document says: ${ajv.errorsText(validate.errors)}`,
+      )
+    }
+  }
+}
