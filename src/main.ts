@@ -5,6 +5,7 @@ import { pino } from 'pino'
 import { compose, migratePlace, openPlace } from './compose.ts'
 import { type Config, ConfigError, loadConfig } from './config.ts'
 import { startCard } from './start-card.ts'
+import { redactedPaths } from './http/server.ts'
 import { EmbeddedError } from './store/embedded-place.ts'
 import { MigrationError } from './store/migrate.ts'
 
@@ -15,7 +16,7 @@ const misused = 2
 async function main(argv: readonly string[]): Promise<void> {
   if (existsSync('.env')) process.loadEnvFile('.env')
   const config = loadConfig(process.env)
-  const logger = pino({ level: config.LOG_LEVEL })
+  const logger = pino({ level: config.LOG_LEVEL, redact: [...redactedPaths] })
   const [command, ...rest] = argv
   if (rest.length > 0 || (command !== undefined && command !== 'migrate')) {
     throw new ConfigError(

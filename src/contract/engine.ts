@@ -1,6 +1,6 @@
 // The wire of the service itself: ticks, its status and its health.
 
-import { type Static, Type } from 'typebox'
+import { Type } from 'typebox'
 import {
   answerBody,
   count,
@@ -86,7 +86,6 @@ export const EngineStatusSchema = answerBody(
     },
   },
 )
-export type EngineStatusBody = Static<typeof EngineStatusSchema>
 
 export const LivenessSchema = answerBody(
   'Liveness',

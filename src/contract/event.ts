@@ -35,7 +35,7 @@ const exampleEvent: Static<TObject<typeof eventMembers>> = {
   at: '2026-04-23T15:00:00.003Z',
 }
 
-export const FlowEventSchema = answerBody('FlowEvent', eventMembers, {
+const FlowEventSchema = answerBody('FlowEvent', eventMembers, {
   description: 'One entry of the audit log. There is one for every revision, without gaps.',
   example: exampleEvent,
 })

@@ -112,6 +112,5 @@ export const ObservedStepSchema = answerBody(
     example: { ...exampleStep, stale: false },
   },
 )
-export type ObservedStep = Static<typeof ObservedStepSchema>
 
 export const stepComponents = [StepSchema, StepPageSchema, ObserveStepSchema, ObservedStepSchema]

@@ -141,7 +141,8 @@ export function planBatch(entries: readonly Entry[], locked: Locked, limits: Dom
 
   function change(entry: Extract<Entry, { type: 'change' }>): Verdict {
     const flow = flows.get(entry.flow_id)
-    if (flow === undefined) {
+    // Another caller of the batch may have named the flow, from the namespace that it is in.
+    if (flow?.namespace !== entry.caller.namespace) {
       if (locked.busy.has(entry.flow_id)) return { type: 'busy' }
       throw flowNotFound(entry.flow_id)
     }

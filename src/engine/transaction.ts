@@ -139,8 +139,9 @@ export function lockRequest(
       if (key !== undefined) request.keys.push({ namespace, key, shard: entry.shard })
       continue
     }
-    const known = flows.get(entry.flow_id)
-    flows.set(entry.flow_id, {
+    const name = `${entry.flow_id} ${namespace}`
+    const known = flows.get(name)
+    flows.set(name, {
       id: entry.flow_id,
       namespace,
       // Two commands on one flow fold here, so that each answer has the state of its revision.

@@ -65,7 +65,8 @@ export interface Locked {
 }
 
 const none = Promise.resolve([])
-const begin = { name: 'begin', text: 'begin', values: [] }
+/** Each statement must see what committed before it: a look-up after a lock depends on it. */
+const begin = { name: 'begin', text: 'begin isolation level read committed', values: [] }
 const commit = { name: 'commit', text: 'commit', values: [] }
 const rollback = { name: 'rollback', text: 'rollback', values: [] }
 

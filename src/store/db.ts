@@ -85,11 +85,16 @@ const limits = {
   connectionTimeoutMillis: 2_000,
 }
 
+/** Timestamps are read in this form, whatever the database or its user are set to. */
+const sessions = '-c datestyle=ISO'
+
 /**
- * With statistics of an empty table the planner would join a batch to flows by reading all of it,
- * keep that plan while the table grows, and lock rows in another order than by id.
+ * With statistics of an empty table the planner would read all of it for one flow, join a batch to
+ * it by doing so, and keep that plan while the table grows; and it would lock rows in another order
+ * than by id.
  */
-const batchPlans = '-c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off'
+const lookUpPlans = '-c enable_seqscan=off'
+const batchPlans = `${lookUpPlans} -c enable_hashjoin=off -c enable_mergejoin=off`
 
 /** Opens the pools. Connections are made when they are first needed. */
 export function openDatabase(options: DatabaseOptions): Database {
@@ -112,8 +117,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     made.on('connect', (client) => client.on('error', options.onError))
     return made
   }
-  const writer = pool('writer', options.writers, { options: batchPlans })
-  const reader = pool('reader', options.readers, {})
+  const writer = pool('writer', options.writers, { options: `${sessions} ${batchPlans}` })
+  const reader = pool('reader', options.readers, { options: `${sessions} ${lookUpPlans}` })
   return {
     scope: { shards: 'all', writer, reader },
     close: async () => {

@@ -15,12 +15,15 @@ export function errorCode(error: unknown): string | null {
   return typeof error.code === 'string' ? error.code : null
 }
 
+/** What a SQLSTATE looks like. No class begins with E, but `EPIPE` and its like do. */
+const sqlState = /^[0-9A-DF-Z][0-9A-Z]{4}$/
+
 /** Classes and codes of SQLSTATE (PostgreSQL, appendix A) by what they mean to a caller. */
 const faults: [RegExp, Fault][] = [
   [/^(40001|40P01|55P03|25P03)$/, 'retry'],
   // 25006: read-only, as after a failover. 57014: a statement ran into its time limit.
   [/^(08...|53...|57...|58...|25006)$/, 'unavailable'],
-  [/^[0-9A-Z]{5}$/, 'refused'],
+  [sqlState, 'refused'],
 ]
 
 /** Sorts an error. What the server did not say itself is a fault of the connection. */
@@ -33,12 +36,7 @@ export function faultOf(error: unknown): Fault {
 export function isServerError(error: unknown): boolean {
   const code = errorCode(error)
   // A session that the server ends (57P01 and its kin) may have ended between COMMIT and its answer.
-  return (
-    code !== null &&
-    /^[0-9A-Z]{5}$/.test(code) &&
-    !/^(57P|08)/.test(code) &&
-    !/^E[A-Z]{4}$/.test(code)
-  )
+  return code !== null && sqlState.test(code) && !/^(57P|08)/.test(code)
 }
 
 /** The error as callers get to know it. */

@@ -57,7 +57,8 @@ describe('accepts', () => {
   })
 
   test('members named like those of every object are plain data', () => {
-    const text = '{"__proto__":{"admin":true},"constructor":{"prototype":1},"toString":2,"hasOwnProperty":3}'
+    const text =
+      '{"__proto__":{"admin":true},"constructor":{"prototype":1},"toString":2,"hasOwnProperty":3}'
     const value = parse(text)
     expect(JSON.stringify(value)).toBe(text)
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype)
@@ -75,9 +76,15 @@ describe('refuses what is not JSON', () => {
   test.each([
     ['', 'Line 1, column 1: expected a value, found the end.'],
     ['  ', 'Line 1, column 3: expected a value, found the end.'],
-    ['{"a":1,}', 'Line 1, column 8: expected a member name in quotes, found "}". Remove the comma before it.'],
+    [
+      '{"a":1,}',
+      'Line 1, column 8: expected a member name in quotes, found "}". Remove the comma before it.',
+    ],
     ['[1,]', 'Line 1, column 4: expected a value, found "]". Remove the comma before it.'],
-    ["{'a':1}", `Line 1, column 2: expected a member name in quotes, found "'". Use double quotes.`],
+    [
+      "{'a':1}",
+      `Line 1, column 2: expected a member name in quotes, found "'". Use double quotes.`,
+    ],
     ['{a:1}', 'Line 1, column 2: expected a member name in quotes, found a.'],
     ['{"a":b}', 'Line 1, column 6: expected a value, found b. Text needs double quotes.'],
     ['{"a" 1}', 'Line 1, column 6: expected ":", found "1".'],
@@ -85,11 +92,17 @@ describe('refuses what is not JSON', () => {
     ['{"a":1}}', 'Line 1, column 8: expected the end, found "}".'],
     ['{"a":1', 'Line 1, column 7: expected "," or "}", found the end.'],
     ['[1 2]', 'Line 1, column 4: expected "," or "]", found "2".'],
-    ['{\n  "a": True\n}', 'Line 2, column 8: expected a value, found True. Write it in lower case.'],
+    [
+      '{\n  "a": True\n}',
+      'Line 2, column 8: expected a value, found True. Write it in lower case.',
+    ],
     ['[NaN]', 'Line 1, column 2: expected a value, found NaN. Use null.'],
     ['// x\n1', 'Line 1, column 1: expected a value, found "/". JSON has no comments.'],
     ['"a', 'Line 1, column 3: expected a closing quote, found the end.'],
-    ['"a\nb"', 'Line 1, column 3: expected a closing quote, found a line break. Escape it, as in \\n.'],
+    [
+      '"a\nb"',
+      'Line 1, column 3: expected a closing quote, found a line break. Escape it, as in \\n.',
+    ],
     ['"\\x"', 'Line 1, column 2: expected an escape such as \\n, found "\\".'],
     ['"\\u12g4"', 'Line 1, column 6: expected four hexadecimal digits, found g4.'],
     ['"\\', 'Line 1, column 2: expected an escape such as \\n, found "\\".'],
@@ -109,7 +122,9 @@ describe('refuses what is not JSON', () => {
 
   test('bytes that are not UTF-8, with their place', () => {
     const at = (bytes: number[]) => refusal(Buffer.from(bytes)).message
-    expect(at([0x22, 0x61, 0xff, 0x22])).toBe('The body is not UTF-8: byte 2 does not belong there.')
+    expect(at([0x22, 0x61, 0xff, 0x22])).toBe(
+      'The body is not UTF-8: byte 2 does not belong there.',
+    )
     expect(at([0x22, 0xc3, 0xa9, 0xc3, 0x22])).toContain('byte 3')
     expect(at([0x22, 0xed, 0xa0, 0x80, 0x22])).toContain('byte 1')
     expect(at([0x22, 0xc0, 0xaf, 0x22])).toContain('byte 1')
@@ -148,22 +163,26 @@ describe('refuses what cannot be carried as sent, with its pointer', () => {
   })
 
   test('depth past the limit', () => {
-    expect(refusal('{"a":[1,{"b":[]}]}', 3)).toMatchObject({ code: 'limit_exceeded', pointer: '/a/1/b' })
+    expect(refusal('{"a":[1,{"b":[]}]}', 3)).toMatchObject({
+      code: 'limit_exceeded',
+      pointer: '/a/1/b',
+    })
     expect(refusal('['.repeat(500_000)).code).toBe('limit_exceeded')
     expect(refusal('{"a":'.repeat(100_000)).code).toBe('limit_exceeded')
   })
 
   test('every refusal is at most 25 words', () => {
     const texts = ['{"a":1,}', '["\\u0000"]', '["\\ud800"]', '{"a":1,"a":2}', '1e999', '["\u0001"]']
-    for (const text of texts) expect(refusal(text).message.split(' ').length).toBeLessThanOrEqual(25)
+    for (const text of texts)
+      expect(refusal(text).message.split(' ').length).toBeLessThanOrEqual(25)
     expect(refusal('[[]]', 1).message.split(' ').length).toBeLessThanOrEqual(25)
   })
 })
 
 describe('properties', () => {
-  const json = fc.jsonValue({ maxDepth: 6, stringUnit: 'binary', noUnicodeString: false }).filter(
-    (value) => !JSON.stringify(value).includes('\\u0000'),
-  )
+  const json = fc
+    .jsonValue({ maxDepth: 6, stringUnit: 'binary', noUnicodeString: false })
+    .filter((value) => !JSON.stringify(value).includes('\\u0000'))
 
   test('what JSON.stringify writes is read back', () => {
     fc.assert(
@@ -177,7 +196,27 @@ describe('properties', () => {
   })
 
   test('it accepts nothing that JSON.parse refuses, and reads the same', () => {
-    const fragment = fc.constantFrom('{', '}', '[', ']', ',', ':', '"', '"a"', '1', '-', '.', 'e', '0', 'true', 'null', ' ', '\\', '\\u00e9', '\n')
+    const fragment = fc.constantFrom(
+      '{',
+      '}',
+      '[',
+      ']',
+      ',',
+      ':',
+      '"',
+      '"a"',
+      '1',
+      '-',
+      '.',
+      'e',
+      '0',
+      'true',
+      'null',
+      ' ',
+      '\\',
+      '\\u00e9',
+      '\n',
+    )
     fc.assert(
       fc.property(fc.array(fragment, { maxLength: 12 }), (fragments) => {
         const text = fragments.join('')

@@ -1,0 +1,193 @@
+// Rebuilds a flow from its audit events alone, by the wire contract and not by the service's code, and refuses a log that no legal history can have.
+
+import type { FlowEvent } from '../../src/domain/event.ts'
+import type { FlowRecord, FlowStatus } from '../../src/domain/flow.ts'
+import type { JsonObject, JsonValue } from '../../src/domain/json.ts'
+
+/** What the audit log tells of a flow. */
+export type Folded = Pick<
+  FlowRecord,
+  | 'id'
+  | 'controller_id'
+  | 'goal'
+  | 'owner_session_key'
+  | 'requester_origin'
+  | 'mode'
+  | 'key'
+  | 'current_step'
+  | 'status'
+  | 'cancel_requested'
+  | 'labels'
+  | 'revision'
+  | 'state'
+  | 'created_at'
+  | 'updated_at'
+  | 'closed_at'
+> & { wait: JsonValue }
+
+/** The graph of the contract, written a second time on purpose. */
+const graph: Record<FlowStatus, FlowStatus[]> = {
+  created: ['running', 'cancelled'],
+  running: ['waiting', 'finished', 'failed', 'cancelled'],
+  waiting: ['running', 'failed', 'cancelled'],
+  finished: [],
+  failed: [],
+  cancelled: [],
+}
+
+/** What may still be told of a flow that has ended. */
+const afterTheEnd = ['labels_updated', 'step_observed']
+
+function fault(event: FlowEvent, what: string): Error {
+  return new Error(`flow ${event.flow_id}, revision ${event.revision} (${event.kind}): ${what}`)
+}
+
+/** The part of a row that the log must be able to rebuild. */
+export function shownOf(row: FlowRecord): Folded {
+  const {
+    shard: _1,
+    namespace: _2,
+    cancel_reason: _3,
+    wake_at: _4,
+    state_bytes: _5,
+    ...shown
+  } = row
+  return { ...shown, wait: row.wait as JsonValue }
+}
+
+/** Folds a whole log, oldest first. Throws when it breaks a rule of the contract. */
+export function fold(events: readonly FlowEvent[]): Folded {
+  const [first, ...rest] = events
+  if (first === undefined) throw new Error('a flow without any event')
+  if (first.kind !== 'created' || first.revision !== 0) {
+    throw fault(first, 'a log begins with created at revision 0')
+  }
+  const p = first.payload
+  let flow: Folded = {
+    id: first.flow_id,
+    controller_id: text(first, 'controller_id'),
+    goal: text(first, 'goal'),
+    owner_session_key: text(first, 'owner_session_key'),
+    requester_origin: text(first, 'requester_origin'),
+    mode: p['mode'] === 'mirrored' ? 'mirrored' : 'managed',
+    key: p['key'] === null ? null : text(first, 'key'),
+    current_step: text(first, 'current_step'),
+    status: 'created',
+    wait: null,
+    cancel_requested: false,
+    labels: merge({}, object(first, 'labels')) as Record<string, string>,
+    revision: 0,
+    state: object(first, 'state'),
+    created_at: first.at,
+    updated_at: first.at,
+    closed_at: null,
+  }
+  for (const event of rest) flow = step(flow, event)
+  return flow
+}
+
+function step(flow: Folded, event: FlowEvent): Folded {
+  if (event.flow_id !== flow.id) throw fault(event, `stands in the log of ${flow.id}`)
+  if (event.revision !== flow.revision + 1) throw fault(event, `follows revision ${flow.revision}`)
+  if (event.at < flow.updated_at) throw fault(event, `dated before revision ${flow.revision}`)
+  if (graph[flow.status].length === 0 && !afterTheEnd.includes(event.kind)) {
+    throw fault(event, `the flow was ${flow.status} already`)
+  }
+  const next = { ...flow, revision: event.revision, updated_at: event.at }
+  const { payload } = event
+  const become = (status: FlowStatus, change: Partial<Folded> = {}): Folded => {
+    if (!graph[flow.status].includes(status)) throw fault(event, `${flow.status} to ${status}`)
+    const ended = graph[status].length === 0
+    return { ...next, status, wait: null, ...(ended && { closed_at: event.at }), ...change }
+  }
+  const only = (status: FlowStatus) => {
+    if (flow.status !== status) throw fault(event, `needs a ${status} flow, found ${flow.status}`)
+  }
+  if (flow.cancel_requested) {
+    const sticky = ['cancelled', 'labels_updated', 'step_observed', 'quarantined']
+    if (!sticky.includes(event.kind)) throw fault(event, 'a cancel was requested before')
+  }
+  switch (event.kind) {
+    case 'started':
+      only('created')
+      return become('running')
+    case 'waiting':
+      return become('waiting', { wait: object(event, 'wait') })
+    case 'wait_moved': {
+      const wait = presentWait(flow, event)
+      if (wait['at'] !== payload['from']) throw fault(event, 'moved from another time')
+      return { ...next, wait: { ...wait, at: text(event, 'at') } }
+    }
+    case 'resumed': {
+      only('waiting')
+      presentWait(flow, event)
+      const patch = payload['state_patch'] === undefined ? {} : object(event, 'state_patch')
+      return become('running', { state: merge(flow.state, patch) })
+    }
+    case 'state_updated': {
+      const unset = payload['unset'] ?? []
+      if (!Array.isArray(unset)) throw fault(event, 'unset is no list')
+      const merged = merge(flow.state, object(event, 'patch'))
+      const left = Object.entries(merged).filter(([member]) => !unset.includes(member))
+      const current_step =
+        payload['next_step'] === undefined ? flow.current_step : text(event, 'next_step')
+      return { ...next, current_step, state: Object.fromEntries(left) }
+    }
+    case 'labels_updated': {
+      const merged = Object.entries(merge(flow.labels, object(event, 'labels')))
+      const labels = merged.filter((entry): entry is [string, string] => entry[1] !== null)
+      return { ...next, labels: Object.fromEntries(labels) }
+    }
+    case 'finished': {
+      const patch = payload['final_state'] === undefined ? {} : object(event, 'final_state')
+      return become('finished', { state: merge(flow.state, patch) })
+    }
+    case 'failed': {
+      const failure = { reason: text(event, 'reason'), at: event.at }
+      return become('failed', { state: merge(flow.state, { failure }) })
+    }
+    case 'cancel_requested':
+      return { ...next, cancel_requested: true }
+    case 'cancelled':
+      return become('cancelled')
+    case 'step_observed':
+    case 'quarantined':
+      return next
+    case 'created':
+    case 'wait_progressed':
+    case 'step_enqueued':
+    case 'step_settled':
+    case 'step_dead':
+    case 'reopened':
+      throw fault(event, 'the fold does not know what this does here')
+  }
+}
+
+function merge(a: JsonObject, b: JsonObject): JsonObject {
+  return Object.fromEntries([...Object.entries(a), ...Object.entries(b)])
+}
+
+function presentWait(flow: Folded, event: FlowEvent): JsonObject {
+  const { wait } = flow
+  if (typeof wait !== 'object' || wait === null || Array.isArray(wait)) {
+    throw fault(event, 'the flow was not waiting')
+  }
+  if (wait['id'] !== event.payload['wait_id']) {
+    throw fault(event, `names wait ${event.payload['wait_id']}, the present one is ${wait['id']}`)
+  }
+  return wait
+}
+
+function text(event: FlowEvent, member: string): string {
+  const value = event.payload[member]
+  if (typeof value !== 'string') throw fault(event, `${member} is no text`)
+  return value
+}
+
+function object(event: FlowEvent, member: string): JsonObject {
+  const value = event.payload[member]
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw fault(event, `${member} is no object`)
+  }
+  return value
+}
