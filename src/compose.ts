@@ -37,7 +37,7 @@ export interface Service {
 }
 
 /** The version in package.json. */
-export async function readVersion(): Promise<string> {
+async function readVersion(): Promise<string> {
   const manifest: { version: string } = JSON.parse(
     await readFile(join(root, 'package.json'), 'utf8'),
   )

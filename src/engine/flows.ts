@@ -16,8 +16,6 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import { mintId } from './ids.ts'
 import type { Watch } from './watch.ts'
 
-export type { NewFlow as CreateFlow }
-
 /** Who asks. The namespace comes from the caller's credential, never from a request. */
 export interface Caller {
   namespace: string

@@ -76,7 +76,7 @@ export async function prepareBinaries(
  *
  * @returns false when the package folder cannot be written.
  */
-export async function hydrate(packageDir: string): Promise<boolean> {
+async function hydrate(packageDir: string): Promise<boolean> {
   const native = join(packageDir, 'native')
   const list = await readFile(join(native, 'pg-symlinks.json'), 'utf8').catch(ignore('ENOENT'))
   if (list === undefined) return true

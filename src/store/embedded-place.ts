@@ -207,7 +207,7 @@ async function mayEnter(dir: string, user: ServerUser): Promise<boolean> {
   }
 }
 
-export async function exists(path: string): Promise<boolean> {
+async function exists(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,
     (error) => {

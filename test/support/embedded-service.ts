@@ -21,7 +21,7 @@ import pg from 'pg'
 import ts from 'typescript'
 import { expect, vi } from 'vitest'
 
-export const REPO = join(import.meta.dirname, '../..')
+const REPO = join(import.meta.dirname, '../..')
 export const ROOT = process.getuid?.() === 0
 /** The account for the tests of an ordinary user, `nobody` everywhere. */
 export const NOBODY = 65534
