@@ -6,7 +6,7 @@ import { FlowError, invalid } from './errors.ts'
 import type { EventKind, FlowEvent } from './event.ts'
 import { type FlowStatus, isTerminal, mergeLabels, type Timestamp, transitions } from './flow.ts'
 import { applyPatch, type JsonObject, jsonBytes, type StatePatch } from './json.ts'
-import { shardOf, shardToken } from './shard.ts'
+import { closeMatchKeys, openMatchKeys } from './match-key.ts'
 import { judgeObservation, observedStep, type StepRecord } from './step.ts'
 import { makeWait, matches, type Wait, waitFault } from './wait.ts'
 
@@ -279,24 +279,6 @@ function admit(flow: DecidedFlow, to: FlowStatus, from?: FlowStatus): void {
 
 function startsOf(to: FlowStatus): string[] {
   return Object.entries(transitions).flatMap(([from, next]) => (next.includes(to) ? [from] : []))
-}
-
-function matchKey(flow: DecidedFlow, wait: Wait) {
-  if (wait.kind !== 'external_event') return null
-  const shard = shardToken(shardOf(flow.namespace, wait.correlation_id))
-  const reach: Effect['reach'] = shard === flow.shard ? 'local' : 'remote'
-  const { topic, correlation_id } = wait
-  return { reach, shard, topic, correlation_id, wait_id: wait.id }
-}
-
-function openMatchKeys(flow: DecidedFlow, wait: Wait): Effect[] {
-  const key = matchKey(flow, wait)
-  return key === null ? [] : [{ type: 'open_match_key', ...key, since: wait.since }]
-}
-
-function closeMatchKeys(flow: DecidedFlow): Effect[] {
-  const key = flow.wait === null ? null : matchKey(flow, flow.wait)
-  return key === null ? [] : [{ type: 'close_match_key', ...key }]
 }
 
 function patchState(

@@ -12,6 +12,7 @@ import { faultOf, toFlowError } from '../store/errors.ts'
 import { type DueQuery, readFlows } from '../store/flows.ts'
 import { type Entry, type Plan, stateBytes, type Verdict } from './batch.ts'
 import type { Reply } from './flows.ts'
+import { createLane } from './lane.ts'
 import type { Report } from './notice.ts'
 import { createTransactor, lockRequest, type Transaction } from './transaction.ts'
 
@@ -173,9 +174,9 @@ export function createCommitter(options: CommitterOptions): Committer {
   }
 
   /**
-   * Runs commands in one transaction and answers each. After a known rollback they are run again: all
-   * together when it was for the sake of another transaction, in halves when the server refused
-   * something, so that a command that cannot be saved fails alone.
+   * Runs commands in one transaction and answers each. After a known rollback they are run again: once
+   * all together when it was for the sake of another transaction, else in halves, so that a command
+   * that cannot be saved, or waits for something that stays locked, fails alone.
    */
   async function runBatch(batch: readonly Pending[], block: boolean): Promise<void> {
     for (const pending of batch) pending.attempts++
@@ -184,22 +185,21 @@ export function createCommitter(options: CommitterOptions): Committer {
     batches++
     commands += batch.length
     if (result.outcome === 'committed') return settle(batch, result)
-    if (result.outcome === 'unknown') return rejectAll(batch, result.cause)
+    if (result.outcome === 'unknown') return rejectAll(batch, outcomeUnknown(result.cause))
     const { cause } = result
     const fault = faultOf(cause)
-    const tired = batch.some((pending) => pending.attempts >= maxAttempts)
+    const tries = Math.max(...batch.map((pending) => pending.attempts))
     report({ type: 'batch_retried', commands: batch.length, cause })
-    if (fault === 'refused' && batch.length > 1) {
+    if (batch.length > 1 && (fault === 'refused' || (fault === 'retry' && tries > 1))) {
       const middle = Math.ceil(batch.length / 2)
       for (const pending of batch) pending.attempts = 0
       await runBatch(batch.slice(0, middle), block)
       return runBatch(batch.slice(middle), block)
     }
-    if (fault === 'refused' || tired) return rejectAll(batch, cause)
-    if (fault === 'unavailable' && !(result.stale && batch.every((one) => one.attempts === 1))) {
-      return rejectAll(batch, cause)
-    }
-    if (fault === 'retry') await sleep(Math.random() * 20 * (batch[0]?.attempts ?? 1))
+    // A connection that had died in the pool says nothing about the next one.
+    const again = fault === 'retry' ? tries < maxAttempts : result.stale && tries === 1
+    if (!again) return rejectAll(batch, cause)
+    if (fault === 'retry') await sleep(Math.random() * 20 * tries)
     return runBatch(batch, block)
   }
 
@@ -350,19 +350,12 @@ function keyOf({ namespace, key }: { namespace: string; key: string | null }): s
   return JSON.stringify([namespace, key])
 }
 
-/** Runs tasks, at most `width` at once, in the order in which they came. */
-function createLane(width: number): (task: () => Promise<void>) => Promise<void> {
-  let free = width
-  const waiting: (() => void)[] = []
-  return async (task) => {
-    if (free > 0) free--
-    else await new Promise<void>((resolve) => waiting.push(resolve))
-    try {
-      await task()
-    } finally {
-      const next = waiting.shift()
-      if (next === undefined) free++
-      else next()
-    }
-  }
+/** The error when not even the server could be asked what became of a transaction. */
+function outcomeUnknown(cause: unknown): FlowError {
+  return new FlowError(
+    'unavailable',
+    'It is not known whether this change was saved. Read the flow before you send it again.',
+    { retry_after: 1 },
+    { cause },
+  )
 }

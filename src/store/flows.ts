@@ -250,7 +250,10 @@ export async function insertFlows(
   return new Set(inserted.map((row) => row.id))
 }
 
-/** The open flows that hold business keys. Not locked: an insert has the last word. */
+/**
+ * The open flows that hold business keys. Not locked: an insert has the last word. Looked up key by
+ * key: as a plain join, a table without statistics would have all its keys read for each batch.
+ */
 export async function openFlowsByKey(
   runner: Runner,
   keys: readonly { namespace: string; key: string; shard: number }[],
@@ -261,8 +264,11 @@ export async function openFlowsByKey(
       select ${allOfF}
       from json_to_recordset(${JSON.stringify(keys)}::json)
         as k(namespace text, key text, shard smallint)
-      join flows f on f.namespace = k.namespace and f.key = k.key and f.shard = k.shard
-        and f.closed_at is null`,
+      cross join lateral (
+        select * from flows o
+        where o.namespace = k.namespace and o.key = k.key and o.shard = k.shard
+          and o.closed_at is null
+        limit 1) f`,
   )
 }
 

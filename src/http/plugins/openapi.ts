@@ -62,7 +62,13 @@ export function registerOpenApi(app: FastifyInstance, version: string): void {
     staticCSP: contentPolicy,
     transformSpecificationClone: false,
     transformSpecification: () => JSON.parse(JSON.stringify(openApi())),
-    uiConfig: { docExpansion: 'list', displayRequestDuration: true, tryItOutEnabled: true },
+    uiConfig: {
+      // Without the bar on top, which offers to load documents of other hosts.
+      layout: 'BaseLayout',
+      docExpansion: 'list',
+      displayRequestDuration: true,
+      tryItOutEnabled: true,
+    },
     theme: { title: 'Taskflow API' },
   })
   app.register(documentRoutes, { openApi })
