@@ -49,23 +49,26 @@ export const securitySchemes = {
   },
 }
 
+/**
+ * Headers of many operations. They have no examples: Swagger UI would send those with every try, and
+ * refuse each second one.
+ */
 export const sharedParameters: Record<string, Parameter> = {
   IfMatch: {
     name: 'If-Match',
     in: 'header',
     required: false,
     description:
-      'The `ETag` of a flow answer: change the flow only if it still has that revision, else 412.',
+      'The `ETag` of a flow answer, such as `"3"`: change the flow only if it still has that revision, else 412.',
     schema: { type: 'string', pattern: '^"[0-9]+"$' },
-    example: '"3"',
   },
   IfNoneMatch: {
     name: 'If-None-Match',
     in: 'header',
     required: false,
-    description: 'The `ETag` of an earlier answer: 304 when the flow still has that revision.',
+    description:
+      'The `ETag` of an earlier answer, such as `"3"`: 304 when the flow still has that revision.',
     schema: { type: 'string' },
-    example: '"3"',
   },
   IdempotencyKey: {
     name: 'Idempotency-Key',
@@ -79,7 +82,6 @@ export const sharedParameters: Record<string, Parameter> = {
       maxLength: maxLengths.name,
       pattern: '^[\\x20-\\x7e]+$',
     },
-    example: '7b1e8c44-2f6a',
   },
 }
 

@@ -29,8 +29,7 @@ const readQuery = Type.Object(
       Type.String({
         format: 'duration',
         description:
-          'Wait so long, 60 seconds at most, for the flow to change from the revision in `If-None-Match`, or to end (`until=terminal`).',
-        examples: ['PT30S'],
+          'Wait so long (`PT30S`, 60 seconds at most) for the flow to change from the revision in `If-None-Match`, or to end (`until=terminal`).',
       }),
     ),
     until: Type.Optional(
