@@ -1,9 +1,10 @@
 // What can be asked of a flow, and what a decision on it consists of.
 
 import type { FlowEvent } from './event.ts'
-import type { FlowControl, Timestamp } from './flow.ts'
+import type { FlowControl } from './flow.ts'
 import type { JsonObject, JsonValue, StatePatch } from './json.ts'
 import type { Observation, StepRecord } from './step.ts'
+import type { Timestamp } from './time.ts'
 import type { SignalTarget, WaitSpec } from './wait.ts'
 
 /** A change that somebody asks of one flow. Ids of what it may create come with it: `decide` mints nothing. */

@@ -4,8 +4,10 @@ import type { DomainLimits } from './command.ts'
 import { decide } from './decide.ts'
 import { FlowError } from './errors.ts'
 import type { FlowEvent } from './event.ts'
-import { type FlowMode, type FlowRecord, mergeLabels, type Timestamp } from './flow.ts'
+import type { FlowMode, FlowRecord } from './flow.ts'
 import { type JsonObject, jsonBytes } from './json.ts'
+import { mergeLabels } from './labels.ts'
+import type { Timestamp } from './time.ts'
 
 /** A flow as it is asked for. */
 export interface NewFlow {

@@ -4,11 +4,14 @@
 import type { Command, DecidedFlow, Decision, DomainLimits, Effect, Outcome } from './command.ts'
 import { FlowError, invalid } from './errors.ts'
 import type { EventKind, FlowEvent } from './event.ts'
-import { type FlowStatus, isTerminal, mergeLabels, type Timestamp, transitions } from './flow.ts'
+import { type FlowStatus, isTerminal, transitions } from './flow.ts'
 import { applyPatch, type JsonObject, jsonBytes, type StatePatch } from './json.ts'
+import { mergeLabels } from './labels.ts'
 import { closeMatchKeys, openMatchKeys } from './match-key.ts'
 import { judgeObservation, observedStep, type StepRecord } from './step.ts'
-import { makeWait, matches, type Wait, waitFault } from './wait.ts'
+import type { Timestamp } from './time.ts'
+import { makeWait, waitFault } from './timer.ts'
+import { matches, type Wait } from './wait.ts'
 
 /** Who is named in the audit log when the service's own clock acts. */
 export const waitEngineActor = 'wait-engine'

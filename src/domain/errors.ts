@@ -91,6 +91,18 @@ export function invalid(
   })
 }
 
+/** The error for a flow that does not exist, or not for this caller. */
+export function flowNotFound(id: string): FlowError {
+  return new FlowError(
+    'not_found',
+    'There is no flow with this id. Check the id, or list the flows.',
+    {
+      resource: 'flow',
+      id,
+    },
+  )
+}
+
 /** The members of an error as the wire shows them. */
 export function errorMembers(error: FlowError): JsonObject {
   return { ...(error.detail as JsonObject) }

@@ -1,7 +1,7 @@
 // What an audit event is. Events are appended and never changed.
 
-import type { Timestamp } from './flow.ts'
 import type { JsonObject } from './json.ts'
+import type { Timestamp } from './time.ts'
 
 export const eventKinds = [
   'created',

@@ -1,11 +1,8 @@
 // What a flow is: its record, its statuses, and which status may follow which.
 
-import { FlowError } from './errors.ts'
 import type { JsonObject } from './json.ts'
+import type { Timestamp } from './time.ts'
 import type { Wait } from './wait.ts'
-
-/** RFC 3339 in UTC with milliseconds (`2026-04-23T15:00:00.000Z`): fixed width, so `<` on the text is `<` in time. */
-export type Timestamp = string
 
 export const flowStatuses = [
   'created',
@@ -67,23 +64,4 @@ export interface FlowControl {
 
 export interface FlowRecord extends FlowControl {
   state: JsonObject
-}
-
-/** Labels after a change: given ones replace, null removes. Throws `limit_exceeded` past `maximum` labels. */
-export function mergeLabels(
-  labels: Record<string, string>,
-  given: Record<string, string | null>,
-  maximum: number,
-): Record<string, string> {
-  const kept = Object.entries({ ...labels, ...given }).filter(
-    (entry): entry is [string, string] => entry[1] !== null,
-  )
-  if (kept.length > maximum) {
-    throw new FlowError(
-      'limit_exceeded',
-      `A flow can have ${maximum} labels: remove some by setting them to null.`,
-      { limit: 'labels', maximum, actual: kept.length },
-    )
-  }
-  return Object.fromEntries(kept)
 }

@@ -1,7 +1,7 @@
 // What a step is, and when an observation of a mirrored step counts.
 
-import type { Timestamp } from './flow.ts'
 import { type JsonValue, jsonEqual } from './json.ts'
+import type { Timestamp } from './time.ts'
 
 export const stepStatuses = ['pending', 'running', 'succeeded', 'failed', 'cancelled'] as const
 export type StepStatus = (typeof stepStatuses)[number]

@@ -4,7 +4,7 @@
 import type { Command, DecidedFlow, Decision, DomainLimits, Effect } from '../domain/command.ts'
 import { createFlow, type NewFlow } from '../domain/create.ts'
 import { decide } from '../domain/decide.ts'
-import { FlowError } from '../domain/errors.ts'
+import { FlowError, flowNotFound } from '../domain/errors.ts'
 import type { FlowEvent } from '../domain/event.ts'
 import { isTerminal } from '../domain/flow.ts'
 import { type JsonObject, jsonBytes, type StatePatch } from '../domain/json.ts'
@@ -12,7 +12,7 @@ import type { StepRecord } from '../domain/step.ts'
 import type { Changes, Locked } from '../store/batch.ts'
 import type { EventRow } from '../store/events.ts'
 import { type IdempotencyRef, refText } from '../store/idempotency.ts'
-import type { Caller, Reply } from './flows.ts'
+import type { Caller, Reply } from './change.ts'
 
 /** A request to keep the answer under a key, and to give it again to a repeat. */
 export interface KeepReply {
@@ -232,18 +232,6 @@ function eventRow(event: FlowEvent, flow: { shard: number; namespace: string }):
 /** A reply as it is kept: records hold nothing that JSON cannot carry. */
 function asJson(reply: Reply): JsonObject {
   return JSON.parse(JSON.stringify(reply)) as JsonObject
-}
-
-/** The error for a flow that does not exist, or not for this caller. */
-export function flowNotFound(id: string): FlowError {
-  return new FlowError(
-    'not_found',
-    'There is no flow with this id. Check the id, or list the flows.',
-    {
-      resource: 'flow',
-      id,
-    },
-  )
 }
 
 /** The kept answer to a repeat, or null when this is the first of its key. */

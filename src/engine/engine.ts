@@ -1,7 +1,7 @@
 // The engine as the transports see it.
 
 import type { DomainLimits } from '../domain/command.ts'
-import type { Timestamp } from '../domain/flow.ts'
+import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
 import { createCommitter } from './committer.ts'
 import { createEvents, type Events } from './events.ts'

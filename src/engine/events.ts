@@ -4,8 +4,10 @@ import type { EventKind, FlowEvent } from '../domain/event.ts'
 import type { Scope } from '../store/db.ts'
 import { toFlowError } from '../store/errors.ts'
 import { listEvents, listFeed } from '../store/events.ts'
+import type { Caller } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
-import { type Caller, type Flows, type Page, type PageRequest, pageOf } from './flows.ts'
+import type { Flows } from './flows.ts'
+import { type Page, type PageRequest, pageOf } from './page.ts'
 
 export interface Events {
   /** Oldest first, after a revision. Throws `not_found` for the flow. */

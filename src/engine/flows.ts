@@ -1,49 +1,23 @@
 // What callers do with flows: create, change, read, list, and wait for a change.
 
-import type { Command, Outcome } from '../domain/command.ts'
+import type { Command } from '../domain/command.ts'
 import type { NewFlow } from '../domain/create.ts'
-import { type FlowRecord, type FlowStatus, isTerminal, type Timestamp } from '../domain/flow.ts'
+import { flowNotFound } from '../domain/errors.ts'
+import { type FlowRecord, type FlowStatus, isTerminal } from '../domain/flow.ts'
 import { isId, shardIndexOf } from '../domain/id.ts'
 import { shardCount, shardOf, shardToken } from '../domain/shard.ts'
-import type { StepRecord } from '../domain/step.ts'
+import type { Timestamp } from '../domain/time.ts'
 import type { WaitKind } from '../domain/wait.ts'
 import type { Scope } from '../store/db.ts'
 import { toFlowError } from '../store/errors.ts'
 import { listFlows } from '../store/flows.ts'
-import { flowNotFound, type KeepReply } from './batch.ts'
+import type { KeepReply } from './batch.ts'
+import type { Caller, ChangeOptions, Reply } from './change.ts'
 import type { Committer } from './committer.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { mintId } from './ids.ts'
+import { type Page, type PageRequest, pageOf } from './page.ts'
 import type { Watch } from './watch.ts'
-
-/** Who asks. The namespace comes from the caller's credential, never from a request. */
-export interface Caller {
-  namespace: string
-  /** Named in audit events, and the scope of idempotency keys. */
-  actor: string
-}
-
-/** What may stand beside any change. */
-export interface ChangeOptions {
-  /** The revision that the flow must have (`If-Match`); else `revision_mismatch`. */
-  if_match?: number
-  /** A repeat with the same key and fingerprint gets the stored answer; another fingerprint is refused. */
-  idempotency?: { key: string; fingerprint: string }
-}
-
-/** The answer to a change: the flow as it is after that change's own revision. */
-export interface Reply {
-  outcome: Outcome
-  flow: FlowRecord
-  /** The step that an observation was about. */
-  step?: StepRecord
-  /** Whether the observation was the step's first. */
-  step_created?: boolean
-  /** The service's id of the signal. */
-  signal_id?: string
-  /** True when this is a stored answer given again. */
-  replayed: boolean
-}
 
 export interface FlowFilter {
   status?: FlowStatus[]
@@ -56,17 +30,6 @@ export interface FlowFilter {
   wait_correlation_id?: string
   created_after?: Timestamp
   created_before?: Timestamp
-}
-
-export interface PageRequest {
-  limit: number
-  /** The `next_cursor` of the page before. */
-  cursor?: string
-}
-
-export interface Page<Item> {
-  items: Item[]
-  next_cursor: string | null
 }
 
 export interface Flows {
@@ -177,20 +140,6 @@ export function createFlows({ scope, committer, read, watch }: FlowsOptions): Fl
         watcher.close()
       }
     },
-  }
-}
-
-/** One item more than the limit was asked for: it tells whether there is another page. */
-export function pageOf<Item>(
-  found: Item[],
-  limit: number,
-  cursorOf: (last: Item) => string,
-): Page<Item> {
-  const items = found.slice(0, limit)
-  const last = items.at(-1)
-  return {
-    items,
-    next_cursor: found.length > limit && last !== undefined ? cursorOf(last) : null,
   }
 }
 

@@ -1,7 +1,8 @@
 // Inbound messages that may end a wait.
 
 import type { JsonValue } from '../domain/json.ts'
-import type { Caller, ChangeOptions, Flows, Reply } from './flows.ts'
+import type { Caller, ChangeOptions, Reply } from './change.ts'
+import type { Flows } from './flows.ts'
 import { mintId } from './ids.ts'
 
 export interface ExternalEvent {

@@ -6,17 +6,11 @@ import type { Observation, StepRecord } from '../domain/step.ts'
 import type { Scope } from '../store/db.ts'
 import { toFlowError } from '../store/errors.ts'
 import { findSteps, listSteps } from '../store/steps.ts'
+import type { Caller, ChangeOptions, Reply } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
-import {
-  type Caller,
-  type ChangeOptions,
-  type Flows,
-  type Page,
-  type PageRequest,
-  pageOf,
-  type Reply,
-} from './flows.ts'
+import type { Flows } from './flows.ts'
 import { mintId } from './ids.ts'
+import { type Page, type PageRequest, pageOf } from './page.ts'
 
 export interface Steps {
   /** Answers with `step` and `step_created`; outcome `changed`, `unchanged` or `stale`. */

@@ -14,8 +14,8 @@ import {
   saveBatch,
 } from '../store/batch.ts'
 import type { Scope } from '../store/db.ts'
+import type { DueQuery } from '../store/due.ts'
 import { isServerError } from '../store/errors.ts'
-import type { DueQuery } from '../store/flows.ts'
 import { type Entry, needsState, type Plan, planBatch, stateBytes } from './batch.ts'
 import type { Report } from './notice.ts'
 

@@ -2,9 +2,9 @@
 
 import { waitEngineActor } from '../domain/decide.ts'
 import { FlowError } from '../domain/errors.ts'
-import type { Timestamp } from '../domain/flow.ts'
+import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
-import { readNextDue } from '../store/flows.ts'
+import { readNextDue } from '../store/due.ts'
 import type { Committer, Fired } from './committer.ts'
 import { createLoop } from './loop.ts'
 import type { Report } from './notice.ts'
@@ -91,8 +91,7 @@ export function createWaitEngine(options: WaitEngineOptions): WaitEngine {
   })
 
   /** Flows that are left alone for now. */
-  function resting(): string[] {
-    const now = performance.now()
+  function resting(now: number): string[] {
     return [...failing].flatMap(([id, { until }]) => (until > now ? [id] : []))
   }
 
@@ -107,15 +106,17 @@ export function createWaitEngine(options: WaitEngineOptions): WaitEngine {
    */
   async function pass(): Promise<number> {
     const from = lowWater()
-    const next = await readNextDue(scope.reader, { from, except: resting() })
+    const looked = performance.now()
+    const next = await readNextDue(scope.reader, { from, except: resting(looked) })
     nextDue = next.in_ms
     if (nextDue !== null && nextDue <= 0) {
       const done = await fireAll(null, from)
       return done.scanned > 0 ? 0 : lockedPause
     }
-    // Nothing is due, so those that have rested are not due either.
+    // Nothing is due, so those that had rested when it was looked are not due either. One that has
+    // rested only since then was left out of the look: its failures must not be forgotten.
+    for (const [id, { until }] of failing) if (until <= looked) failing.delete(id)
     const now = performance.now()
-    for (const [id, { until }] of failing) if (until <= now) failing.delete(id)
     // Everything older is gone or rests: index entries of the past need not be read again.
     if (from === null) {
       mark = new Date(Date.parse(next.now) - slack).toISOString()
@@ -130,7 +131,12 @@ export function createWaitEngine(options: WaitEngineOptions): WaitEngine {
     const total: TickReport = { scanned: 0, resumed: 0, cancelled: 0, still_waiting: 0, errors: 0 }
     let batch: Fired[]
     do {
-      batch = await committer.fireDue({ now, from, limit: batchSize, except: resting() })
+      batch = await committer.fireDue({
+        now,
+        from,
+        limit: batchSize,
+        except: resting(performance.now()),
+      })
       for (const one of batch) await count(one, total)
     } while (batch.length === batchSize)
     lastTickAt = now ?? new Date().toISOString()

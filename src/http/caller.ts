@@ -1,7 +1,7 @@
 // Who asks. Until there are credentials, everybody is the same caller.
 
 import type { FastifyRequest } from 'fastify'
-import type { Caller } from '../engine/flows.ts'
+import type { Caller } from '../engine/change.ts'
 
 const anonymous: Caller = Object.freeze({ namespace: 'default', actor: 'anonymous' })
 

@@ -2,7 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { FlowError, invalid } from '../domain/errors.ts'
-import type { ChangeOptions, Reply } from '../engine/flows.ts'
+import type { ChangeOptions, Reply } from '../engine/change.ts'
 import { requestFingerprint } from './server.ts'
 
 const revisionTag = /^"(0|[1-9]\d{0,14})"$/

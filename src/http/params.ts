@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import { maxLengths, pageLimits } from '../contract/kit.ts'
 import { FlowError } from '../domain/errors.ts'
 import { isId } from '../domain/id.ts'
-import type { PageRequest } from '../engine/flows.ts'
+import type { PageRequest } from '../engine/page.ts'
 
 /** For requests whose path says it all: any query parameter is one too many. */
 export const noQuery = Type.Object({}, { additionalProperties: false })

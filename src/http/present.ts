@@ -6,7 +6,7 @@ import type { Step } from '../contract/step.ts'
 import type { FlowEvent } from '../domain/event.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { StepRecord } from '../domain/step.ts'
-import type { Page } from '../engine/flows.ts'
+import type { Page } from '../engine/page.ts'
 
 export function presentFlow(flow: FlowRecord): Flow {
   return {

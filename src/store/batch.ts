@@ -2,19 +2,19 @@
 
 import type pg from 'pg'
 import type { DecidedFlow } from '../domain/command.ts'
-import type { FlowRecord, Timestamp } from '../domain/flow.ts'
+import type { FlowRecord } from '../domain/flow.ts'
 import type { JsonObject } from '../domain/json.ts'
 import type { StepRecord } from '../domain/step.ts'
+import type { Timestamp } from '../domain/time.ts'
 import { type Runner, rows, type Scope } from './db.ts'
+import { type DueQuery, lockDue } from './due.ts'
 import { isServerError } from './errors.ts'
 import type { EventRow } from './events.ts'
 import {
-  type DueQuery,
   existingFlows,
   type FlowLock,
   type FlowUpdate,
   insertFlows,
-  lockDue,
   lockFlows,
   openFlowsByKey,
   updateFlows,

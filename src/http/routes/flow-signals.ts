@@ -10,7 +10,7 @@ import {
   SignalResultSchema,
 } from '../../contract/signal.ts'
 import type { ErrorCode } from '../../domain/errors.ts'
-import type { Reply } from '../../engine/flows.ts'
+import type { Reply } from '../../engine/change.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { changeHeaders, changeOptions } from '../headers.ts'

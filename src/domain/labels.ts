@@ -1,0 +1,22 @@
+// Labels of a flow and their changes.
+
+import { FlowError } from './errors.ts'
+
+/** Labels after a change: given ones replace, null removes. Throws `limit_exceeded` past `maximum` labels. */
+export function mergeLabels(
+  labels: Record<string, string>,
+  given: Record<string, string | null>,
+  maximum: number,
+): Record<string, string> {
+  const kept = Object.entries({ ...labels, ...given }).filter(
+    (entry): entry is [string, string] => entry[1] !== null,
+  )
+  if (kept.length > maximum) {
+    throw new FlowError(
+      'limit_exceeded',
+      `A flow can have ${maximum} labels: remove some by setting them to null.`,
+      { limit: 'labels', maximum, actual: kept.length },
+    )
+  }
+  return Object.fromEntries(kept)
+}

@@ -1,0 +1,34 @@
+// What stands around every change: who asks, under which conditions, and what is answered.
+
+import type { Outcome } from '../domain/command.ts'
+import type { FlowRecord } from '../domain/flow.ts'
+import type { StepRecord } from '../domain/step.ts'
+
+/** Who asks. The namespace comes from the caller's credential, never from a request. */
+export interface Caller {
+  namespace: string
+  /** Named in audit events, and the scope of idempotency keys. */
+  actor: string
+}
+
+/** What may stand beside any change. */
+export interface ChangeOptions {
+  /** The revision that the flow must have (`If-Match`); else `revision_mismatch`. */
+  if_match?: number
+  /** A repeat with the same key and fingerprint gets the stored answer; another fingerprint is refused. */
+  idempotency?: { key: string; fingerprint: string }
+}
+
+/** The answer to a change: the flow as it is after that change's own revision. */
+export interface Reply {
+  outcome: Outcome
+  flow: FlowRecord
+  /** The step that an observation was about. */
+  step?: StepRecord
+  /** Whether the observation was the step's first. */
+  step_created?: boolean
+  /** The service's id of the signal. */
+  signal_id?: string
+  /** True when this is a stored answer given again. */
+  replayed: boolean
+}
