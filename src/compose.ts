@@ -30,6 +30,8 @@ export interface Service {
   http: FastifyInstance
   engine: RunningEngine
   place: DatabasePlace
+  /** Resolves when the database answers as the service uses it. */
+  probe(): Promise<void>
   /** Listens; answers the address, for example `http://127.0.0.1:3000`. */
   listen(): Promise<string>
   /** Not ready, loops stopped, requests drained, everything closed. Within the configured time. */
@@ -111,7 +113,9 @@ export async function compose(config: Config, logger: Logger): Promise<Service> 
   try {
     if (config.MIGRATE_ON_START) await migratePlace(config, place, logger)
     else await requireMigrated(config, place, logger)
-    return assemble(config, logger, place, version)
+    const service = assemble(config, logger, place, version)
+    await patiently(config, logger, service.probe)
+    return service
   } catch (error) {
     await place.embedded?.stop()
     throw error
@@ -187,6 +191,7 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
     http,
     engine,
     place,
+    probe: database.probe,
     async listen() {
       engine.start()
       return http.listen({ port: config.PORT, host: config.HOST })

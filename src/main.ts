@@ -5,7 +5,7 @@ import { pino } from 'pino'
 import { compose, migratePlace, openPlace } from './compose.ts'
 import { type Config, ConfigError, loadConfig } from './config.ts'
 import { redactedPaths } from './http/server.ts'
-import { startCard } from './start-card.ts'
+import { databaseName, startCard } from './start-card.ts'
 import { EmbeddedError } from './store/embedded-place.ts'
 import { MigrationError } from './store/migrate.ts'
 
@@ -83,7 +83,7 @@ async function serve(config: Config, logger: pino.Logger): Promise<void> {
     const address = await service.listen()
     const facts = { address, place: service.place }
     if (process.stdout.isTTY) process.stdout.write(startCard(facts))
-    else logger.info({ address }, `listening at ${address}, API documentation at ${address}/docs`)
+    else logger.info({ address, database: databaseName(service.place) }, 'taskflow is ready')
   } catch (error) {
     await service.stop()
     throw error

@@ -5,16 +5,12 @@ import type { DatabasePlace } from './compose.ts'
 /** The card as text, for a terminal. */
 export function startCard(facts: { address: string; place: DatabasePlace }): string {
   const { address, place } = facts
-  const database =
-    place.embedded === null
-      ? `PostgreSQL at ${withoutPassword(place.url)}`
-      : `embedded PostgreSQL ${place.embedded.version}, data in ${place.embedded.dataDir}`
   const rows = [
     ['API', address],
     ['Docs', `${address}/docs`],
     ['OpenAPI', `${address}/openapi.json`],
     ['Health', `${address}/health/ready`],
-    ['Database', database],
+    ['Database', databaseName(place)],
   ]
   const lines = rows.map(([name = '', value = '']) => `  ${name.padEnd(9)} ${value}`)
   const body = JSON.stringify({
@@ -36,6 +32,13 @@ Create a flow:
 Ctrl-C stops it; the data stays.
 
 `
+}
+
+/** Which database it is, in words and without a password. */
+export function databaseName({ url, embedded }: DatabasePlace): string {
+  return embedded === null
+    ? `PostgreSQL at ${withoutPassword(url)}`
+    : `embedded PostgreSQL ${embedded.version}, data in ${embedded.dataDir}`
 }
 
 function withoutPassword(url: string): string {

@@ -115,7 +115,8 @@ export function decide(
           { flow_id: flow.id },
         )
       }
-      if (flow.wait.at === command.at) return unchanged('unchanged')
+      // One that was set aside has no time to wake: moving it, also to where it was, makes it due again.
+      if (flow.wait.at === command.at && flow.wake_at !== null) return unchanged('unchanged')
       const wait = { ...flow.wait, at: command.at }
       return change(
         'wait_moved',
@@ -247,7 +248,7 @@ function refuseTerminal(flow: DecidedFlow): void {
   if (isTerminal(flow.status)) {
     throw new FlowError(
       'already_terminal',
-      `This flow is ${flow.status}, which is final. Start a new flow to go on.`,
+      `This flow is ${flow.status}, which is final. Create a new flow to go on.`,
       { flow_id: flow.id, flow_status: flow.status },
     )
   }
@@ -275,7 +276,7 @@ function admit(flow: DecidedFlow, to: FlowStatus, from?: FlowStatus): void {
   const starts = from === undefined ? startsOf(to) : [from]
   throw new FlowError(
     'illegal_transition',
-    `A ${flow.status} flow cannot become ${to} by this request: it must be ${starts.join(' or ')}.`,
+    `This flow is ${flow.status}. Only one that is ${starts.join(' or ')} can take this request.`,
     { flow_id: flow.id, from: flow.status, to, allowed: [...allowed], wait: flow.wait },
   )
 }

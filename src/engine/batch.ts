@@ -109,7 +109,9 @@ export function planBatch(entries: readonly Entry[], locked: Locked, limits: Dom
       const known = entry.keep === null ? null : replayOf(entry.keep, locked, underWay)
       if (known !== null) return { type: 'reply', reply: { ...known, replayed: true }, needs: null }
       const verdict = entry.type === 'create' ? create(entry) : change(entry)
-      if (entry.keep !== null && verdict.type === 'reply') {
+      // A signal that met no wait did nothing: its repeat shall be judged by what is then.
+      const acted = verdict.type === 'reply' && verdict.reply.outcome !== 'unmatched'
+      if (entry.keep !== null && acted) {
         const { ref, fingerprint } = entry.keep
         underWay.add(refText(ref))
         changes.replies.push({

@@ -47,6 +47,9 @@ export function parseBody(request: FastifyRequest, limits: JsonLimits): void {
       throw unsupportedType(request)
     request.body = parseJson(body, limits)
   } else if (body === undefined || Buffer.isBuffer(body)) {
+    if (request.method !== 'POST' && request.routeOptions.schema?.body !== undefined) {
+      throw invalid('', 'required', 'This request needs a body: send a JSON object.')
+    }
     request.body = request.method === 'POST' ? {} : undefined
   }
 }

@@ -55,4 +55,6 @@ export function pageRequest(query: { limit?: number; cursor?: string }): PageReq
 }
 
 /** 304: the caller has it already. */
-export const notModified = Type.Null({ description: 'The flow has not changed.' })
+export const notModified = Type.Unsafe<undefined>(
+  Type.Null({ description: 'The flow has not changed.' }),
+)

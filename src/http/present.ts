@@ -6,6 +6,7 @@ import type { Step } from '../contract/step.ts'
 import type { FlowEvent } from '../domain/event.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { StepRecord } from '../domain/step.ts'
+import type { Wait } from '../domain/wait.ts'
 import type { Page } from '../engine/page.ts'
 
 export function presentFlow(flow: FlowRecord): Flow {
@@ -21,13 +22,31 @@ export function presentFlow(flow: FlowRecord): Flow {
     current_step: flow.current_step,
     state: flow.state,
     status: flow.status,
-    wait: flow.wait,
+    wait: flow.wait === null ? null : presentWait(flow.wait),
     cancel_requested: flow.cancel_requested,
     labels: flow.labels,
     revision: flow.revision,
     created_at: flow.created_at,
     updated_at: flow.updated_at,
     closed_at: flow.closed_at,
+  }
+}
+
+/** Its members in one order, however the row has them. */
+function presentWait(wait: Wait): Wait {
+  const { id, since } = wait
+  switch (wait.kind) {
+    case 'timer':
+      return { id, kind: wait.kind, at: wait.at, since }
+    case 'external_event':
+      return { id, kind: wait.kind, topic: wait.topic, correlation_id: wait.correlation_id, since }
+    case 'manual':
+      return {
+        id,
+        kind: wait.kind,
+        ...(wait.signal !== undefined && { signal: wait.signal }),
+        since,
+      }
   }
 }
 

@@ -166,7 +166,7 @@ export const problemKinds = {
       'A flow that is `finished`, `failed` or `cancelled` stays so for good; only its labels can change. Nothing was done.',
       'Its events tell how it came to its end. Create a new flow to go on.',
     ],
-    example: 'This flow is finished, which is final. Start a new flow to go on.',
+    example: 'This flow is finished, which is final. Create a new flow to go on.',
   },
   cancel_pending: {
     status: 409,

@@ -1,7 +1,7 @@
 // The connections: pools, types and time limits. All access to the database goes through here.
 
 import pg from 'pg'
-import { prepared, type Sql } from './sql.ts'
+import { prepared, type Sql, sql } from './sql.ts'
 
 export interface DatabaseOptions {
   connectionString: string
@@ -26,6 +26,8 @@ export interface Scope {
 
 export interface Database {
   scope: Scope
+  /** Resolves when connections with all their settings work; throws what stands in their way. */
+  probe(): Promise<void>
   close(): Promise<void>
 }
 
@@ -121,6 +123,9 @@ export function openDatabase(options: DatabaseOptions): Database {
   const reader = pool('reader', options.readers, { options: `${sessions} ${lookUpPlans}` })
   return {
     scope: { shards: 'all', writer, reader },
+    probe: async () => {
+      for (const one of [writer, reader]) await rows(one, sql`select 1 as one`)
+    },
     close: async () => {
       await Promise.all([writer.end(), reader.end()])
     },

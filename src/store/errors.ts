@@ -20,6 +20,8 @@ const sqlState = /^[0-9A-DF-Z][0-9A-Z]{4}$/
 
 /** Classes and codes of SQLSTATE (PostgreSQL, appendix A) by what they mean to a caller. */
 const faults: [RegExp, Fault][] = [
+  // A protocol that is not spoken there, as by a pooler in front: waiting does not mend it.
+  [/^08P01$/, 'refused'],
   [/^(40001|40P01|55P03|25P03)$/, 'retry'],
   // 25006: read-only, as after a failover. 57014: a statement ran into its time limit.
   [/^(08...|53...|57...|58...|25006)$/, 'unavailable'],

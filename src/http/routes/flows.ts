@@ -163,7 +163,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       const known = knownRevisions(request)
       const flow = await read(known)
       reply.header('etag', etag(flow.revision))
-      if (known === '*' || known?.includes(flow.revision)) return reply.code(304).send(null)
+      if (known === '*' || known?.includes(flow.revision)) return reply.code(304).send()
       return reply.code(200).send(presentFlow(flow))
 
       async function read(known: '*' | number[] | undefined): Promise<FlowRecord> {
