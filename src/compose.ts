@@ -9,6 +9,7 @@ import type { Config } from './config.ts'
 import { slowLanes } from './engine/committer.ts'
 import { createEngine, type RunningEngine } from './engine/engine.ts'
 import { reportTo } from './engine/notice.ts'
+import { tickLanes } from './engine/wait-engine.ts'
 import { createApp } from './http/app.ts'
 import { type Database, openDatabase } from './store/db.ts'
 import { type EmbeddedPostgres, startEmbedded } from './store/embedded.ts'
@@ -126,8 +127,7 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
   const report = reportTo(logger)
   const database: Database = openDatabase({
     connectionString: place.url,
-    // One more for the tick.
-    writers: config.TASKFLOW_COMMIT_CONCURRENCY + slowLanes + 1,
+    writers: config.TASKFLOW_COMMIT_CONCURRENCY + slowLanes + tickLanes,
     readers: config.TASKFLOW_READ_CONNECTIONS,
     applicationName: 'taskflow',
     onError: (error) => report({ type: 'connection_failed', error }),

@@ -145,7 +145,8 @@ export function planBatch(entries: readonly Entry[], locked: Locked, limits: Dom
     const flow = flows.get(entry.flow_id)
     // Another caller of the batch may have named the flow, from the namespace that it is in.
     if (flow?.namespace !== entry.caller.namespace) {
-      if (locked.busy.has(entry.flow_id)) return { type: 'busy' }
+      const busy = locked.busy.get(entry.flow_id) === entry.caller.namespace
+      if (busy) return { type: 'busy' }
       throw flowNotFound(entry.flow_id)
     }
     if (entry.if_match !== null && entry.if_match !== flow.revision) {

@@ -139,11 +139,9 @@ export function lockRequest(
       if (key !== undefined) request.keys.push({ namespace, key, shard: entry.shard })
       continue
     }
-    const name = `${entry.flow_id} ${namespace}`
-    const known = flows.get(name)
-    flows.set(name, {
+    const known = flows.get(entry.flow_id)
+    flows.set(entry.flow_id, {
       id: entry.flow_id,
-      namespace,
       // Two commands on one flow fold here, so that each answer has the state of its revision.
       state: known !== undefined || needsState(entry),
       bytes: (known?.bytes ?? 0) + stateBytes(entry),

@@ -47,6 +47,8 @@ export interface WaitEngineOptions {
   report: Report
 }
 
+/** Transactions of the tick at once, while there is more than one batch to fire. */
+export const tickLanes = 2
 /** How often a due flow is tried before it is set aside. */
 const maxFailures = 5
 /** How long a flow that failed is left alone, in milliseconds, doubled with each failure. */
@@ -129,16 +131,22 @@ export function createWaitEngine(options: WaitEngineOptions): WaitEngine {
   /** Fires batches as long as they are full. */
   async function fireAll(now: Timestamp | null, from: Timestamp | null): Promise<TickReport> {
     const total: TickReport = { scanned: 0, resumed: 0, cancelled: 0, still_waiting: 0, errors: 0 }
-    let batch: Fired[]
-    do {
-      batch = await committer.fireDue({
-        now,
-        from,
-        limit: batchSize,
-        except: resting(performance.now()),
-      })
+    const fireBatch = async (): Promise<boolean> => {
+      const except = resting(performance.now())
+      const batch = await committer.fireDue({ now, from, limit: batchSize, except })
       for (const one of batch) await count(one, total)
-    } while (batch.length === batchSize)
+      return batch.length === batchSize
+    }
+    const drain = async (): Promise<void> => {
+      while (await fireBatch());
+    }
+    if (await fireBatch()) {
+      // While one batch is decided here, the server works on another. All must have ended before
+      // this does: a stop must not leave one behind.
+      for (const lane of await Promise.allSettled(Array.from({ length: tickLanes }, drain))) {
+        if (lane.status === 'rejected') throw lane.reason
+      }
+    }
     lastTickAt = now ?? new Date().toISOString()
     lastReport = total
     fired += total.resumed + total.cancelled

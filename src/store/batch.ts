@@ -11,11 +11,11 @@ import { type DueQuery, lockDue } from './due.ts'
 import { isServerError } from './errors.ts'
 import type { EventRow } from './events.ts'
 import {
-  existingFlows,
   type FlowLock,
   type FlowUpdate,
   insertFlows,
   lockFlows,
+  namespacesOf,
   openFlowsByKey,
   updateFlows,
 } from './flows.ts'
@@ -54,8 +54,8 @@ export interface Locked {
   xid: string
   /** In the order in which the tick took them, or by id. */
   flows: Map<string, DecidedFlow>
-  /** Flows that exist and are locked elsewhere. */
-  busy: Set<string>
+  /** Flows that exist and are locked elsewhere, with their namespaces. */
+  busy: Map<string, string>
   /** Texts (`refText`) of the idempotency keys that this transaction holds. */
   idempotency: Set<string>
   /** By the same texts. */
@@ -118,12 +118,12 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
   ])
   if (clock === undefined) throw new Error('the clock statement answered no row')
   const byId = new Map(found.map((flow) => [flow.id, flow]))
-  const missing = due === null ? flows.filter((flow) => !byId.has(flow.id)) : []
+  const missing = due === null ? flows.flatMap(({ id }) => (byId.has(id) ? [] : [id])) : []
   return {
     now: clock.now,
     xid: clock.xid,
     flows: byId,
-    busy: missing.length > 0 ? await existingFlows(client, missing) : new Set(),
+    busy: missing.length > 0 ? await namespacesOf(client, missing) : new Map(),
     idempotency: held,
     replies: new Map(replies.map((reply) => [refText(reply), reply])),
     open_keys: openKeys,

@@ -95,8 +95,8 @@ const sessions = '-c datestyle=ISO'
  * it by doing so, and keep that plan while the table grows; and it would lock rows in another order
  * than by id.
  */
-const lookUpPlans = '-c enable_seqscan=off'
-const batchPlans = `${lookUpPlans} -c enable_hashjoin=off -c enable_mergejoin=off`
+const lookUpPlans = '-c enable_seqscan=off -c jit=off'
+const batchPlans = `${lookUpPlans} -c enable_hashjoin=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan`
 
 /** Opens the pools. Connections are made when they are first needed. */
 export function openDatabase(options: DatabaseOptions): Database {

@@ -43,7 +43,6 @@ const allOfF = sql`${controlOfF}, f.state`
 /** A flow to lock. */
 export interface FlowLock {
   id: string
-  namespace: string
   /** Whether the state must be read too. */
   state: boolean
   /** Bytes that may be added to the state: past the limit together, the state is read as well. */
@@ -59,6 +58,10 @@ function decided({ state, ...flow }: LockedRow): DecidedFlow {
 /**
  * Locks flows in the order of their ids and reads them. A flow that another transaction has locked
  * is left out, unless `block` says to wait for it.
+ *
+ * Looked up by id alone, so that only the primary key serves: with the namespace beside it, a table
+ * without statistics would have every entry of the namespace read in another index. Whose flow it is
+ * must be judged by what comes back.
  */
 export async function lockFlows(
   runner: Runner,
@@ -66,31 +69,32 @@ export async function lockFlows(
   maxStateBytes: number,
   block: boolean,
 ): Promise<DecidedFlow[]> {
+  const ids = locks.map(({ id }) => id)
+  const whole = locks.filter(({ state }) => state).map(({ id }) => id)
+  const room = maxStateBytes - Math.max(0, ...locks.map(({ bytes }) => bytes))
   const found = await rows<LockedRow>(
     runner,
     sql`
-      select ${controlOfF}, case when i.state or f.state_bytes + i.bytes > ${maxStateBytes} then f.state end as state
-      from json_to_recordset(${JSON.stringify(locks)}::json)
-        as i(id uuid, namespace text, state boolean, bytes integer)
-      join flows f on f.id = i.id and f.namespace = i.namespace
+      select ${controlOfF},
+        case when f.id = any(${whole}::uuid[]) or f.state_bytes > ${room} then f.state end as state
+      from flows f
+      where f.id = any(${ids}::uuid[])
       order by f.id
-      for no key update of f ${raw(block ? '' : 'skip locked')}`,
+      for no key update ${raw(block ? '' : 'skip locked')}`,
   )
   return found.map(decided)
 }
 
-/** The ids, of those given, that exist in their namespaces. */
-export async function existingFlows(
+/** The namespaces, by id, of those flows that exist. */
+export async function namespacesOf(
   runner: Runner,
-  flows: readonly { id: string; namespace: string }[],
-): Promise<Set<string>> {
-  const found = await rows<{ id: string }>(
+  ids: readonly string[],
+): Promise<Map<string, string>> {
+  const found = await rows<{ id: string; namespace: string }>(
     runner,
-    sql`
-      select f.id from json_to_recordset(${JSON.stringify(flows)}::json) as i(id uuid, namespace text)
-      join flows f on f.id = i.id and f.namespace = i.namespace`,
+    sql`select f.id, f.namespace from flows f where f.id = any(${ids}::uuid[])`,
   )
-  return new Set(found.map((row) => row.id))
+  return new Map(found.map(({ id, namespace }) => [id, namespace]))
 }
 
 /** A change of one flow: its control columns as they are to be, and what becomes of its state. */
@@ -114,21 +118,22 @@ export async function updateFlows(
   updates: readonly FlowUpdate[],
   events: readonly EventRow[],
 ): Promise<Map<string, JsonObject>> {
+  // Members that are left out are null columns: the server need not read what is not there.
   const changes = updates.map(({ flow, patch }) => ({
     id: flow.id,
     shard: flow.shard,
     revision: flow.revision,
     status: flow.status,
-    wait: flow.wait,
-    wake_at: flow.wake_at,
+    wait: flow.wait ?? undefined,
+    wake_at: flow.wake_at ?? undefined,
     current_step: flow.current_step,
-    cancel_requested: flow.cancel_requested,
-    cancel_reason: flow.cancel_reason,
+    cancel_requested: flow.cancel_requested || undefined,
+    cancel_reason: flow.cancel_reason ?? undefined,
     labels: flow.labels,
     updated_at: flow.updated_at,
-    closed_at: flow.closed_at,
+    closed_at: flow.closed_at ?? undefined,
     state_bytes: flow.state_bytes,
-    known: flow.state !== undefined,
+    known: flow.state !== undefined || undefined,
     ...(patch !== null &&
       (flow.state === undefined
         ? { patch: patch.merge, unset: patch.unset }
@@ -144,7 +149,7 @@ export async function updateFlows(
       u as (
         update flows f set
           revision = c.revision, status = c.status, wait = c.wait, wake_at = c.wake_at,
-          current_step = c.current_step, cancel_requested = c.cancel_requested,
+          current_step = c.current_step, cancel_requested = c.cancel_requested is true,
           cancel_reason = c.cancel_reason, labels = c.labels, updated_at = c.updated_at,
           closed_at = c.closed_at, state_bytes = c.state_bytes,
           state = case

@@ -2,10 +2,11 @@
 
 import type { DecidedFlow, DomainLimits } from '../../src/domain/command.ts'
 import { createFlow, type NewFlow } from '../../src/domain/create.ts'
-import type { FlowStatus, Timestamp } from '../../src/domain/flow.ts'
+import type { FlowStatus } from '../../src/domain/flow.ts'
 import { isTerminal } from '../../src/domain/flow.ts'
 import { makeId } from '../../src/domain/id.ts'
 import { shardToken } from '../../src/domain/shard.ts'
+import type { Timestamp } from '../../src/domain/time.ts'
 import type { Wait } from '../../src/domain/wait.ts'
 
 export const limits: DomainLimits = { state_bytes: 4_096, labels: 4 }

@@ -7,7 +7,7 @@ import type { FlowEvent } from '../../src/domain/event.ts'
 import type { FlowRecord } from '../../src/domain/flow.ts'
 import type { JsonObject } from '../../src/domain/json.ts'
 import { shardTokens } from '../../src/domain/shard.ts'
-import type { Reply } from '../../src/engine/flows.ts'
+import type { Reply } from '../../src/engine/change.ts'
 import { fold, shownOf } from './fold.ts'
 
 interface EventRow extends FlowEvent {

@@ -1,0 +1,71 @@
+// Puts many waiting flows into a database at once, as the service would have left them there.
+
+import { shardTokens } from '../dist/domain/shard.js'
+
+/** Rows in one statement. */
+const chunk = 100_000
+
+/**
+ * Inserts flows that wait: timers, or every second one an external event.
+ *
+ * @param {import('pg').Client} client
+ * @param {object} options
+ * @param {number} options.count
+ * @param {'timers' | 'mixed'} options.waits
+ * @param {string} options.due SQL of the due time; `i` counts from 1.
+ * @param {boolean} [options.events] the audit events too
+ */
+export async function insertWaiting(client, { count, waits, due, events = false }) {
+  for (let from = 1; from <= count; from += chunk) {
+    const to = Math.min(count, from + chunk - 1)
+    await client.query(insertText(waits, due, events), [from, to, shardTokens])
+  }
+}
+
+/** Fresh statistics and visibility, as autovacuum leaves them. @param {import('pg').Client} client */
+export async function settle(client) {
+  await client.query('vacuum (analyze) flows, flow_events, match_keys')
+  await client.query('checkpoint').catch(() => {})
+}
+
+/** @param {string} waits @param {string} due @param {boolean} events */
+function insertText(waits, due, events) {
+  const isTimer = waits === 'timers' ? 'true' : 'i % 2 = 0'
+  const iso = (/** @type {string} */ time) =>
+    `to_char(${time} at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+  return `
+    with made as materialized (
+      select i, i % 64 as shard_index, clock_timestamp()::timestamptz(3) as since,
+        gen_random_uuid()::text as wait_id, ${isTimer} as timer,
+        case when ${isTimer} then (${due})::timestamptz(3) end as due,
+        -- A UUIDv7 with its shard in the last bits, rising like those of the service.
+        (lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') || '7'
+          || lpad(to_hex(i % 4096), 3, '0') || '8' || substr(md5(random()::text), 1, 13)
+          || lpad(to_hex(i % 64), 2, '0'))::uuid as id
+      from generate_series($1::integer, $2::integer) as i),
+    f as (
+      insert into flows (id, revision, state_bytes, shard, created_at, updated_at, wake_at,
+        namespace, status, mode, current_step, controller_id, owner_session_key,
+        requester_origin, goal, labels, wait, state)
+      select id, 2, 30, ($3::smallint[])[shard_index + 1], since, since, due, 'default', 'waiting',
+        'managed', 'classify', 'bench/inbox', 'agent:bench:' || i % 1000, 'bench',
+        'triage the inbox', '{}',
+        case when timer
+          then jsonb_build_object('id', wait_id, 'kind', 'timer', 'at', ${iso('due')}, 'since', ${iso('since')})
+          else jsonb_build_object('id', wait_id, 'kind', 'external_event', 'topic', 'order.paid',
+            'correlation_id', 'order-' || i, 'since', ${iso('since')}) end,
+        '{"messages": 10, "processed": 0}'
+      from made),
+    m as (
+      insert into match_keys (flow_id, wait_id, flow_shard, shard, since, namespace, topic, correlation_id)
+      select id, wait_id::uuid, ($3::smallint[])[shard_index + 1], ($3::smallint[])[i % 64 + 1],
+        since, 'default', 'order.paid', 'order-' || i
+      from made where not timer)
+    ${
+      events
+        ? `insert into flow_events (flow_id, revision, shard, at, namespace, kind, actor, payload)
+           select id, revision, ($3::smallint[])[shard_index + 1], since, 'default', kind, 'bench', '{}'
+           from made, (values (0, 'created'), (1, 'started'), (2, 'waiting')) as e(revision, kind)`
+        : 'select 1'
+    }`
+}
