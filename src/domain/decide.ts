@@ -337,7 +337,7 @@ function observe(
         { flow_id: flow.id },
       )
     }
-    const judged = judgeObservation(known, observation)
+    const judged = judgeObservation(known, observation, at)
     if (judged !== 'newer') return unchanged(judged === 'stale' ? 'stale' : 'unchanged', known)
   }
   const step = observedStep(flow, known, observation, command.step_id, at)

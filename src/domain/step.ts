@@ -44,25 +44,26 @@ export interface Observation {
   observed_at?: Timestamp
 }
 
-/** How an observation stands to what is stored: `stale` and `repeat` change nothing. */
+/**
+ * How an observation stands to what is stored: `stale` and `repeat` change nothing.
+ *
+ * @param at the database's time, which dates an observation that has no date of its own.
+ */
 export function judgeObservation(
   known: StepRecord,
   seen: Observation,
+  at: Timestamp,
 ): 'newer' | 'repeat' | 'stale' {
-  if (
-    seen.observed_at !== undefined &&
-    known.observed_at !== null &&
-    seen.observed_at < known.observed_at
-  ) {
-    return 'stale'
-  }
   const same =
     known.task === seen.task &&
     known.status === seen.status &&
     (seen.child_session_key === undefined || seen.child_session_key === known.child_session_key) &&
     (seen.result === undefined || jsonEqual(seen.result, known.result)) &&
     (seen.observed_at === undefined || seen.observed_at === known.observed_at)
-  return same ? 'repeat' : 'newer'
+  if (same) return 'repeat'
+  // A sender's clock may run ahead: what is dated here can then be older than what is stored.
+  const seenAt = seen.observed_at ?? at
+  return known.observed_at !== null && seenAt < known.observed_at ? 'stale' : 'newer'
 }
 
 /**

@@ -62,6 +62,12 @@ test('an earlier one is stale, an equal one a repeat, a later one counts', () =>
   expect(newer.step).toMatchObject({ observed_at: later(501), created_at: known.created_at })
 })
 
+test('one without a date is dated by the database, and stale behind a sender that runs ahead', () => {
+  const known = firstSeen({ observed_at: later(60_000) })
+  expect(observe(known, { status: 'failed' }, later(9_000)).outcome).toBe('stale')
+  expect(observe(known, { status: 'failed' }, later(61_000)).outcome).toBe('changed')
+})
+
 test('an identical repeat without a date is a no-op', () => {
   const known = firstSeen({ result: { a: 1, b: [2] }, child_session_key: 'child' })
   expect(observe(known, {}, later(9_000)).outcome).toBe('unchanged')
