@@ -1,10 +1,11 @@
 // The whole state machine: what a command does to a flow. Pure; there is no second place where a
 // flow's status is set.
 
+import { admit, refuseEnded, refuseTerminal } from './admission.ts'
 import type { Command, DecidedFlow, Decision, DomainLimits, Effect, Outcome } from './command.ts'
 import { FlowError, invalid } from './errors.ts'
 import type { EventKind, FlowEvent } from './event.ts'
-import { type FlowStatus, isTerminal, transitions } from './flow.ts'
+import { type FlowStatus, isTerminal } from './flow.ts'
 import { applyPatch, type JsonObject, jsonBytes, type StatePatch } from './json.ts'
 import { mergeLabels } from './labels.ts'
 import { closeMatchKeys, openMatchKeys } from './match-key.ts'
@@ -242,47 +243,6 @@ function setMembers(patch: JsonObject | undefined): { patch?: StatePatch } {
 
 function laterOf(a: Timestamp, b: Timestamp): Timestamp {
   return a > b ? a : b
-}
-
-function refuseTerminal(flow: DecidedFlow): void {
-  if (isTerminal(flow.status)) {
-    throw new FlowError(
-      'already_terminal',
-      `This flow is ${flow.status}, which is final. Create a new flow to go on.`,
-      { flow_id: flow.id, flow_status: flow.status },
-    )
-  }
-}
-
-function refuseEnded(flow: DecidedFlow): void {
-  refuseTerminal(flow)
-  if (flow.cancel_requested) {
-    throw new FlowError(
-      'cancel_pending',
-      'A cancel was requested for this flow: only cancel is possible now.',
-      { flow_id: flow.id },
-    )
-  }
-}
-
-/**
- * Refuses a transition that the table does not have. `from` narrows it to one status, for commands
- * that share their target: `start` and `resume` both lead to running.
- */
-function admit(flow: DecidedFlow, to: FlowStatus, from?: FlowStatus): void {
-  refuseEnded(flow)
-  const allowed = transitions[flow.status]
-  if (allowed.includes(to) && (from === undefined || from === flow.status)) return
-  const starts = from === undefined ? startsOf(to) : [from]
-  throw new FlowError(
-    'illegal_transition',
-    `This flow is ${flow.status}. Only one that is ${starts.join(' or ')} can take this request.`,
-    { flow_id: flow.id, from: flow.status, to, allowed: [...allowed], wait: flow.wait },
-  )
-}
-
-function startsOf(to: FlowStatus): string[] {
-  return Object.entries(transitions).flatMap(([from, next]) => (next.includes(to) ? [from] : []))
 }
 
 function patchState(

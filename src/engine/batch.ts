@@ -9,7 +9,7 @@ import type { FlowEvent } from '../domain/event.ts'
 import { isTerminal } from '../domain/flow.ts'
 import { type JsonObject, jsonBytes, type StatePatch } from '../domain/json.ts'
 import type { StepRecord } from '../domain/step.ts'
-import type { Changes, Locked } from '../store/batch.ts'
+import type { Changes, Locked, Saved } from '../store/batch.ts'
 import type { EventRow } from '../store/events.ts'
 import { type IdempotencyRef, refText } from '../store/idempotency.ts'
 import type { Caller, Reply } from './change.ts'
@@ -304,4 +304,11 @@ function collectEffects(
   }
   changes.open_match_keys.push(...opened.values())
   changes.steps.push(...steps.values())
+}
+
+/** Fills in the state that only the save statement knew. */
+export function complete(verdict: Extract<Verdict, { type: 'reply' }>, saved: Saved): Reply {
+  const { reply, needs } = verdict
+  const state = needs === null ? undefined : saved.states.get(needs)
+  return state === undefined ? reply : { ...reply, flow: { ...reply.flow, state } }
 }

@@ -3,7 +3,6 @@
 // next batch; nobody waits on a timer and nobody is answered before COMMIT.
 
 import type { DecidedFlow, DomainLimits } from '../domain/command.ts'
-import { waitEngineActor } from '../domain/decide.ts'
 import { FlowError } from '../domain/errors.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { Timestamp } from '../domain/time.ts'
@@ -12,8 +11,9 @@ import type { Scope } from '../store/db.ts'
 import type { DueQuery } from '../store/due.ts'
 import { faultOf, toFlowError } from '../store/errors.ts'
 import { readFlows } from '../store/flows.ts'
-import { type Entry, type Plan, stateBytes, type Verdict } from './batch.ts'
+import { complete, type Entry, type Plan, stateBytes, type Verdict } from './batch.ts'
 import type { Reply } from './change.ts'
+import { type Fired, firedOf, fireEntry } from './fired.ts'
 import { createLane } from './lane.ts'
 import type { Report } from './notice.ts'
 import { createTransactor, lockRequest, type Transaction } from './transaction.ts'
@@ -36,11 +36,6 @@ export interface Change {
   /** The database's time of the transaction. */
   now: Timestamp
 }
-
-/** What became of one due flow. */
-export type Fired =
-  | { flow_id: string; reply: Reply }
-  | { flow_id: string; namespace: string; error: unknown }
 
 export interface Committer {
   /** Answers after COMMIT. Rejects with a `FlowError`. */
@@ -318,30 +313,6 @@ export function createCommitter(options: CommitterOptions): Committer {
     drain: () =>
       accepted === 0 ? Promise.resolve() : new Promise((resolve) => drained.push(resolve)),
   }
-}
-
-function fireEntry(flow: DecidedFlow): Entry {
-  return {
-    type: 'change',
-    caller: { namespace: flow.namespace, actor: waitEngineActor },
-    keep: null,
-    flow_id: flow.id,
-    command: { type: 'fire' },
-    if_match: null,
-  }
-}
-
-function firedOf({ id: flow_id, namespace }: DecidedFlow, verdict: Verdict, saved: Saved): Fired {
-  if (verdict.type === 'reply') return { flow_id, reply: complete(verdict, saved) }
-  const error = verdict.type === 'refuse' ? verdict.error : new Error(verdict.type)
-  return { flow_id, namespace, error }
-}
-
-/** Fills in the state that only the save statement knew. */
-function complete(verdict: Extract<Verdict, { type: 'reply' }>, saved: Saved): Reply {
-  const { reply, needs } = verdict
-  const state = needs === null ? undefined : saved.states.get(needs)
-  return state === undefined ? reply : { ...reply, flow: { ...reply.flow, state } }
 }
 
 function withState(flow: DecidedFlow, saved: Saved): FlowRecord {

@@ -1,9 +1,10 @@
 // Judges the parts of a request by their schemas: bodies as they are, queries and paths from text.
 
-import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { TSchema } from 'typebox'
-import { FlowError } from '../domain/errors.ts'
+import { maxLengths } from '../contract/kit.ts'
+import { FlowError, type InputFault } from '../domain/errors.ts'
 import { durationFault, timestampFault } from './formats.ts'
 import { type Part, repair } from './repair.ts'
 
@@ -17,6 +18,8 @@ interface Compilable {
 
 /** True, or the refusal. Fastify gives the error to the error handler as it is. */
 type Judge = (data: unknown) => true | { error: FlowError }
+
+const limitNames = Object.entries(maxLengths)
 
 /** Keywords of the OpenAPI document that say nothing about validity. */
 const annotations = ['example', 'externalDocs', 'xml', 'x-extensible-enum', 'x-enum-varnames']
@@ -62,10 +65,27 @@ export function validatorCompiler(components: readonly TSchema[]): (route: Compi
     return (data) => {
       coerce?.(data)
       if (validate(data)) return true
-      const fault = repair(validate.errors ?? [], part, resolve)
-      return { error: new FlowError('invalid_request', fault.message, { errors: [fault] }) }
+      const errors = validate.errors ?? []
+      const fault = repair(errors, part, resolve)
+      return { error: limitFault(errors, fault) ?? invalidFault(fault) }
     }
   }
+}
+
+function invalidFault(fault: InputFault): FlowError {
+  return new FlowError('invalid_request', fault.message, { errors: [fault] })
+}
+
+/** The refusal of a text that is right but too long, which names the limit; else null. */
+function limitFault(errors: readonly ErrorObject[], fault: InputFault): FlowError | null {
+  const maximum: unknown = errors[0]?.params['limit']
+  if (fault.code !== 'too_long' || typeof maximum !== 'number') return null
+  const limit = limitNames.find(([, length]) => length === maximum)?.[0] ?? 'text'
+  return new FlowError('limit_exceeded', fault.message, {
+    limit: `${limit}_characters`,
+    maximum,
+    errors: [fault],
+  })
 }
 
 function makeAjv(components: readonly TSchema[], useDefaults: boolean): Ajv2020 {

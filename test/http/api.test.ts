@@ -262,6 +262,39 @@ describe('the life of a flow', () => {
   })
 })
 
+describe('limits', () => {
+  const long = (length: number) => 'x'.repeat(length)
+
+  it.each([
+    ['/flows', { ...input, goal: long(1025) }, '/goal', 'text_characters', 1024],
+    ['/flows', { ...input, key: long(256) }, '/key', 'name_characters', 255],
+    ['/flows', { ...input, labels: { a: long(257) } }, '/labels/a', 'label_characters', 256],
+  ])('of texts in %s are named', async (path, body, pointer, limit, maximum) => {
+    const refused = await api.call('POST', path, body)
+    expect(refused).toMatchObject({
+      status: 400,
+      body: { code: 'limit_exceeded', limit, maximum, errors: [{ pointer, code: 'too_long' }] },
+    })
+  })
+
+  it('of labels, of depth and of the body are named', async () => {
+    const labels = Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`l${i}`, 'x']))
+    const many = await api.call('POST', '/flows', { ...input, labels })
+    expect(many).toMatchObject({ status: 400, body: { code: 'limit_exceeded', limit: 'labels' } })
+    const deep = await api.call(
+      'POST',
+      '/flows',
+      `${JSON.stringify(input).slice(0, -1)},"state":{"a":${'['.repeat(40)}${']'.repeat(40)}}}`,
+    )
+    expect(deep).toMatchObject({
+      status: 400,
+      body: { code: 'limit_exceeded', limit: 'json_depth' },
+    })
+    const large = await api.call('POST', '/flows', { ...input, state: { a: long(1_100_000) } })
+    expect(large).toMatchObject({ status: 413, body: { code: 'payload_too_large' } })
+  })
+})
+
 describe('waits', () => {
   it('are ended by a signal of their name, or of any when they have none', async () => {
     const named = await waiting({ kind: 'manual', signal: 'approved' })
