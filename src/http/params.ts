@@ -6,7 +6,7 @@ import { FlowError } from '../domain/errors.ts'
 import { isId } from '../domain/id.ts'
 import type { PageRequest } from '../engine/page.ts'
 
-/** For requests whose path says it all: any query parameter is one too many. */
+/** For requests whose path says it all, so that every query parameter is one too many. */
 export const noQuery = Type.Object({}, { additionalProperties: false })
 
 export const flowParams = Type.Object({

@@ -53,12 +53,12 @@ export async function migrate(
   return connected(options.connectionString, async (client) => {
     const schema = await inspect(client)
     const names = await readNames(migrationsDir)
-    const todo = async () => {
+    const remaining = async () => {
       const done = await readApplied(client, schema)
       const list = direction === 'up' ? missing(names, done) : done.toReversed()
       return list.slice(0, count)
     }
-    if ((await todo()).length === 0) return { applied: [] }
+    if ((await remaining()).length === 0) return { applied: [] }
 
     // Before the lock: a faulty release shall not hold up a good one.
     await checkSections(migrationsDir, names)
@@ -67,7 +67,7 @@ export async function migrate(
       `set lock_timeout = '${DDL_LOCK_TIMEOUT}'; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0`,
     )
     const applied: string[] = []
-    for (const name of await todo()) {
+    for (const name of await remaining()) {
       const began = performance.now()
       await runOne(client, { migrationsDir, schema, direction, name, log })
       applied.push(name)
