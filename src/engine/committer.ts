@@ -178,7 +178,7 @@ export function createCommitter(options: CommitterOptions): Committer {
   async function runBatch(batch: readonly Pending[], block: boolean): Promise<void> {
     for (const pending of batch) pending.attempts++
     const entries = batch.map((one) => one.entry)
-    const result = await transact(lockRequest(entries, limits, block), () => entries)
+    const result = await transact(lockRequest(batch, limits, block), () => entries)
     batches++
     commands += batch.length
     if (result.outcome === 'committed') return settle(batch, result)

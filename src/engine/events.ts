@@ -2,7 +2,6 @@
 
 import type { EventKind, FlowEvent } from '../domain/event.ts'
 import type { Scope } from '../store/db.ts'
-import { toFlowError } from '../store/errors.ts'
 import { listEvents, listFeed } from '../store/events.ts'
 import type { Caller } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
@@ -39,8 +38,6 @@ export function createEvents(scope: Scope, flows: Flows): Events {
         ...(kind !== undefined && { kinds: kind }),
         after: (position?.[0] as number | undefined) ?? after ?? -1,
         limit: limit + 1,
-      }).catch((error: unknown) => {
-        throw toFlowError(error)
       })
       return pageOf(found, limit, (event) => encodeCursor(bound, [event.revision]))
     },
@@ -68,8 +65,6 @@ export function createEvents(scope: Scope, flows: Flows): Events {
                 revision: position[2] as number,
               },
         limit: limit + 1,
-      }).catch((error: unknown) => {
-        throw toFlowError(error)
       })
       const at = ({ xid, flow_id, revision }: (typeof found)[number]) => [xid, flow_id, revision]
       const page = pageOf(found, limit, (event) => encodeCursor(bound, at(event)))

@@ -9,7 +9,6 @@ import { shardCount, shardOf, shardToken } from '../domain/shard.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { WaitKind } from '../domain/wait.ts'
 import type { Scope } from '../store/db.ts'
-import { toFlowError } from '../store/errors.ts'
 import { listFlows } from '../store/flows.ts'
 import type { KeepReply } from './batch.ts'
 import type { Caller, ChangeOptions, Reply } from './change.ts'
@@ -119,8 +118,6 @@ export function createFlows({ scope, committer, read, watch }: FlowsOptions): Fl
           after: { created_at: position[0] as string, id: position[1] as string },
         }),
         limit: limit + 1,
-      }).catch((error: unknown) => {
-        throw toFlowError(error)
       })
       return pageOf(found, limit, (flow) => encodeCursor(bound, [flow.created_at, flow.id]))
     },

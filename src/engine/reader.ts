@@ -2,7 +2,6 @@
 
 import type { FlowRecord } from '../domain/flow.ts'
 import type { Scope } from '../store/db.ts'
-import { toFlowError } from '../store/errors.ts'
 import { readFlows } from '../store/flows.ts'
 
 /** Flows in one statement. */
@@ -54,7 +53,7 @@ export function createFlowReader(
       }
     } catch (error) {
       for (const [, requests] of batch) {
-        for (const { reject } of requests) reject(toFlowError(error))
+        for (const { reject } of requests) reject(error)
       }
     }
   }

@@ -4,8 +4,7 @@ import { FlowError } from '../domain/errors.ts'
 import { shardIndexOf } from '../domain/id.ts'
 import type { Observation, StepRecord } from '../domain/step.ts'
 import type { Scope } from '../store/db.ts'
-import { toFlowError } from '../store/errors.ts'
-import { findSteps, listSteps } from '../store/steps.ts'
+import { listSteps, readStep } from '../store/steps.ts'
 import type { Caller, ChangeOptions, Reply } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { Flows } from './flows.ts'
@@ -45,11 +44,7 @@ export function createSteps(scope: Scope, flows: Flows): Steps {
 
     async get(caller, flowId, runId) {
       await flows.get(caller, flowId)
-      const [step] = await findSteps(scope.reader, [{ flow_id: flowId, run_id: runId }]).catch(
-        (error: unknown) => {
-          throw toFlowError(error)
-        },
-      )
+      const step = await readStep(scope, flowId, runId)
       if (step === undefined) {
         throw new FlowError(
           'not_found',
@@ -71,8 +66,6 @@ export function createSteps(scope: Scope, flows: Flows): Steps {
           after: { created_at: position[0] as string, id: position[1] as string },
         }),
         limit: limit + 1,
-      }).catch((error: unknown) => {
-        throw toFlowError(error)
       })
       return pageOf(found, limit, (step) => encodeCursor(bound, [step.created_at, step.id]))
     },

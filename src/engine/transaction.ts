@@ -16,7 +16,7 @@ import {
 import type { Scope } from '../store/db.ts'
 import type { DueQuery } from '../store/due.ts'
 import { isServerError } from '../store/errors.ts'
-import { type Entry, needsState, type Plan, planBatch, stateBytes } from './batch.ts'
+import { type Entry, needsState, type Plan, planBatch } from './batch.ts'
 import type { Report } from './notice.ts'
 
 /** How long to ask for the fate of a transaction, in milliseconds. */
@@ -111,11 +111,12 @@ export function createTransactor(
 /**
  * What a batch must lock and read for its entries, in the order in which everything is locked.
  *
+ * @param items entries with the bytes that each may add to its flow's state (`stateBytes`).
  * @param block wait for flows that are locked elsewhere, instead of leaving them out.
  * @param due instead of entries: whatever is due.
  */
 export function lockRequest(
-  entries: readonly Entry[],
+  items: readonly { entry: Entry; bytes: number }[],
   limits: DomainLimits,
   block: boolean,
   due: DueQuery | null = null,
@@ -131,7 +132,7 @@ export function lockRequest(
     max_state_bytes: limits.state_bytes,
     now: due?.now ?? null,
   }
-  for (const entry of entries) {
+  for (const { entry, bytes } of items) {
     const { namespace } = entry.caller
     if (entry.keep !== null) request.idempotency.push(entry.keep.ref)
     if (entry.type === 'create') {
@@ -144,7 +145,7 @@ export function lockRequest(
       id: entry.flow_id,
       // Two commands on one flow fold here, so that each answer has the state of its revision.
       state: known !== undefined || needsState(entry),
-      bytes: (known?.bytes ?? 0) + stateBytes(entry),
+      bytes: (known?.bytes ?? 0) + bytes,
     })
     if (entry.command.type === 'observe') {
       request.steps.push({ flow_id: entry.flow_id, run_id: entry.command.observation.run_id })

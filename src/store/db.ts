@@ -1,6 +1,7 @@
 // The connections: pools, types and time limits. All access to the database goes through here.
 
 import pg from 'pg'
+import { toFlowError } from './errors.ts'
 import { prepared, type Sql, sql } from './sql.ts'
 
 export interface DatabaseOptions {
@@ -46,6 +47,18 @@ export async function rows<Row extends pg.QueryResultRow>(
   query: Sql,
 ): Promise<Row[]> {
   return (await runner.query<Row>(prepared(query))).rows
+}
+
+/** Runs a read for a caller and answers its rows. Throws a `FlowError` that the caller may see. */
+export async function read<Row extends pg.QueryResultRow>(
+  scope: Scope,
+  query: Sql,
+): Promise<Row[]> {
+  try {
+    return await rows<Row>(scope.reader, query)
+  } catch (error) {
+    throw toFlowError(error)
+  }
 }
 
 const timestamptz = 1184

@@ -1,7 +1,7 @@
 // Audit events as rows. They are inserted with the change they tell of, and only read here.
 
 import type { EventKind, FlowEvent } from '../domain/event.ts'
-import { rows, type Scope } from './db.ts'
+import { read, type Scope } from './db.ts'
 import { join, raw, type Sql, sql } from './sql.ts'
 
 export interface EventRow extends FlowEvent {
@@ -34,8 +34,8 @@ export async function listEvents(
   scope: Scope,
   query: { flow_id: string; kinds?: readonly EventKind[]; after: number; limit: number },
 ): Promise<FlowEvent[]> {
-  return rows<FlowEvent>(
-    scope.reader,
+  return read<FlowEvent>(
+    scope,
     sql`
       select ${shown} from flow_events
       where flow_id = ${query.flow_id} and revision > ${query.after}${ofKinds(query.kinds)}
@@ -69,8 +69,8 @@ export async function listFeed(
     after === null
       ? raw('')
       : sql` and (xid, flow_id, revision) > (${after.xid}::xid8, ${after.flow_id}::uuid, ${after.revision}::integer)`
-  return rows<FlowEvent & { xid: string }>(
-    scope.reader,
+  return read<FlowEvent & { xid: string }>(
+    scope,
     sql`
       select ${shown}, xid::text as xid from flow_events
       where namespace = ${query.namespace}

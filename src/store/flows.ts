@@ -5,7 +5,7 @@ import type { FlowRecord, FlowStatus } from '../domain/flow.ts'
 import type { JsonObject, StatePatch } from '../domain/json.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { WaitKind } from '../domain/wait.ts'
-import { type Runner, rows, type Scope } from './db.ts'
+import { type Runner, read, rows, type Scope } from './db.ts'
 import { type EventRow, eventColumns } from './events.ts'
 import { join, raw, type Sql, sql } from './sql.ts'
 
@@ -224,8 +224,8 @@ export async function openFlowsByKey(
 
 /** Flows by id, in any order; absent ones are left out. */
 export async function readFlows(scope: Scope, ids: readonly string[]): Promise<FlowRecord[]> {
-  return rows<FlowRecord>(
-    scope.reader,
+  return read<FlowRecord>(
+    scope,
     sql`select ${allOfF} from flows f where f.id = any(${ids}::uuid[])`,
   )
 }
@@ -235,10 +235,7 @@ export async function readRevisions(
   scope: Scope,
   ids: readonly string[],
 ): Promise<{ id: string; revision: number; status: FlowStatus }[]> {
-  return rows(
-    scope.reader,
-    sql`select id, revision, status from flows where id = any(${ids}::uuid[])`,
-  )
+  return read(scope, sql`select id, revision, status from flows where id = any(${ids}::uuid[])`)
 }
 
 export interface FlowQuery {
@@ -297,8 +294,8 @@ export async function listFlows(scope: Scope, query: FlowQuery): Promise<FlowRec
     )
   }
   const direction = raw(query.descending ? 'desc' : 'asc')
-  return rows<FlowRecord>(
-    scope.reader,
+  return read<FlowRecord>(
+    scope,
     sql`
       select ${allOfF} from flows f
       where ${join(where, ' and ')}

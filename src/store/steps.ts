@@ -1,7 +1,7 @@
 // Steps as rows.
 
 import type { StepRecord } from '../domain/step.ts'
-import { type Runner, rows, type Scope } from './db.ts'
+import { type Runner, read, rows, type Scope } from './db.ts'
 import { raw, sql } from './sql.ts'
 
 const columns = [
@@ -46,6 +46,21 @@ export async function findSteps(
   )
 }
 
+/** Reads one step for a caller. */
+export async function readStep(
+  scope: Scope,
+  flowId: string,
+  runId: string,
+): Promise<StepRecord | undefined> {
+  const [step] = await read<StepRecord>(
+    scope,
+    sql`
+      select ${namesOfS} from flow_steps s
+      where s.flow_id = ${flowId} and s.run_id = ${runId}`,
+  )
+  return step
+}
+
 /** Inserts steps, or overwrites what may change in those that are there. */
 export async function saveSteps(runner: Runner, steps: readonly StepRecord[]): Promise<void> {
   await rows(
@@ -71,8 +86,8 @@ export async function listSteps(
     query.after === undefined
       ? raw('')
       : sql` and (s.created_at, s.id) > (${query.after.created_at}::timestamptz, ${query.after.id}::uuid)`
-  return rows<StepRecord>(
-    scope.reader,
+  return read<StepRecord>(
+    scope,
     sql`
       select ${namesOfS} from flow_steps s
       where s.flow_id = ${query.flow_id}${after}
