@@ -5,13 +5,16 @@ import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
 import { createCommitter } from './committer.ts'
 import { createEvents, type Events } from './events.ts'
+import { createFeedPositions } from './feed-position.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
+import { createHints, type HintOptions } from './hints.ts'
 import type { Report } from './notice.ts'
 import { createFlowReader } from './reader.ts'
 import { createReplySweeper } from './retention.ts'
 import { createSignals, type Signals } from './signals.ts'
 import { createSteps, type Steps } from './steps.ts'
+import { createStreams, type Streams } from './streams.ts'
 import { createWaitEngine, type WaitEngine, type WaitEngineStatus } from './wait-engine.ts'
 import { createWatch } from './watch.ts'
 
@@ -27,6 +30,10 @@ export interface EngineStatus {
     batches_total: number
     commands_total: number
   }
+  /** Whether changes made by other processes are heard of at once (LISTEN); else by looking. */
+  listen: 'ok' | 'degraded'
+  /** Event streams that are open. */
+  streams: number
 }
 
 export interface Engine {
@@ -34,6 +41,7 @@ export interface Engine {
   signals: Signals
   steps: Steps
   events: Events
+  streams: Streams
   waitEngine: WaitEngine
   status(): EngineStatus
   /** Bounded to about a second, also when the database does not answer. */
@@ -48,6 +56,9 @@ export interface EngineOptions {
   /** Read statements at once. */
   readsInFlight: number
   tick: { interval: number; batchSize: number }
+  /** Event streams open at a time. */
+  streams: { total: number; perCaller: number }
+  listen: HintOptions
   report: Report
 }
 
@@ -65,9 +76,28 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const { scope, limits, report } = options
   const startedAt = new Date().toISOString()
   const committer = createCommitter({ scope, limits, report, ...options.commit })
-  const watch = createWatch(scope, committer, report)
+  const hints = createHints(options.listen, report)
+  committer.onCommit((changes) =>
+    hints.publish(
+      'flows',
+      changes.map(({ flow }) => flow.id),
+    ),
+  )
+  const watch = createWatch(scope, committer, hints, report)
   const read = createFlowReader(scope, options.readsInFlight)
   const flows = createFlows({ scope, committer, read, watch })
+  const positions = createFeedPositions(scope)
+  const streams = createStreams({
+    scope,
+    committer,
+    flows,
+    watch,
+    hints,
+    positions,
+    limits: options.streams,
+    readsInFlight: options.readsInFlight,
+    report,
+  })
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
   const sweeper = createReplySweeper(scope, report)
   const readiness = createReadiness(scope)
@@ -75,24 +105,30 @@ export function createEngine(options: EngineOptions): RunningEngine {
     flows,
     signals: createSignals(flows),
     steps: createSteps(scope, flows),
-    events: createEvents(scope, flows),
+    events: createEvents({ scope, flows, watch, streams, positions }),
+    streams,
     waitEngine,
     status: () => ({
       version: options.version,
       started_at: startedAt,
       wait_engine: waitEngine.status(),
       committer: committer.status(),
+      listen: hints.status(),
+      streams: streams.count(),
     }),
     ready: readiness.check,
     start() {
       waitEngine.start()
       watch.start()
+      hints.start()
       sweeper.start()
     },
     retire: readiness.retire,
     async stop() {
-      await Promise.all([waitEngine.stop(), watch.stop(), sweeper.stop()])
+      await Promise.all([waitEngine.stop(), watch.stop(), streams.stop(), sweeper.stop()])
       await committer.drain()
+      // Last: what was committed until now shall be told.
+      await hints.stop()
     },
   }
 }

@@ -6,6 +6,7 @@ import type { Engine } from '../engine/engine.ts'
 import type { RouteContext } from './context.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { engineRoutes } from './routes/engine.ts'
+import { eventStreamRoutes } from './routes/event-streams.ts'
 import { eventRoutes } from './routes/events.ts'
 import { flowActionRoutes } from './routes/flow-actions.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
@@ -14,18 +15,25 @@ import { healthRoutes } from './routes/health.ts'
 import { rootRoutes } from './routes/root.ts'
 import { stepRoutes } from './routes/steps.ts'
 import { createServer, type ServerOptions } from './server.ts'
+import { createSse, defaultSse, type SseOptions } from './sse.ts'
 
 export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
   version: string
   /** Aborts when the service stops: long polls answer at once. */
   shutdown: AbortSignal
+  /** See `defaultSse`. */
+  streams?: Partial<SseOptions>
 }
 
 /** A server with every route of the service on the engine. It does not listen yet. */
 export function createApp(engine: Engine, options: AppOptions): FastifyInstance {
-  const { version, shutdown, ...server } = options
+  const { version, shutdown, streams, ...server } = options
   const app = createServer({ ...server, schemas: components })
-  const context: RouteContext = { engine, shutdown }
+  const context: RouteContext = {
+    engine,
+    shutdown,
+    sse: createSse({ ...defaultSse, ...streams }, shutdown),
+  }
   registerOpenApi(app, version)
   app.register(rootRoutes)
   // In the order of the document.
@@ -35,6 +43,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     flowSignalRoutes,
     stepRoutes,
     eventRoutes,
+    eventStreamRoutes,
     engineRoutes,
     healthRoutes,
   ]) {

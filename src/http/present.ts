@@ -74,7 +74,7 @@ export function presentStep(step: StepRecord): Step {
   }
 }
 
-function presentEvent(event: FlowEvent): FlowEvent {
+export function presentEvent(event: FlowEvent): FlowEvent {
   return {
     flow_id: event.flow_id,
     revision: event.revision,

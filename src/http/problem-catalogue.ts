@@ -213,6 +213,15 @@ export const problemKinds = {
     ],
     example: 'An open flow has the key order-42 already: use it, or end it first.',
   },
+  quota_exceeded: {
+    status: 429,
+    title: 'You have as much of this as you may have',
+    explanation: [
+      '`limit` names what a caller may have only so much of at a time, `maximum` is how much: `streams_per_caller` for open event streams. Nothing was done.',
+      'Close what is not needed any more, or ask the operator of the service to raise the limit.',
+    ],
+    example: 'You have 1000 streams open, the most at a time: close some first.',
+  },
   overloaded: {
     status: 503,
     title: 'The service has too much to do',

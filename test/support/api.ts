@@ -7,6 +7,7 @@ import { pino } from 'pino'
 import { createEngine, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import { createApp } from '../../src/http/app.ts'
+import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
 import { createTestDatabase } from './postgres.ts'
 
@@ -30,6 +31,8 @@ export interface Api {
     body?: unknown,
     headers?: Record<string, string>,
   ): Promise<ApiAnswer>
+  /** What a stop begins with: long polls answer and streams end. */
+  shutDown(): void
   close(): Promise<void>
 }
 
@@ -41,8 +44,17 @@ interface Response {
   content?: Record<string, { schema: object }>
 }
 
-/** Starts it, with its loops unless `loops` is false. */
-export async function startApi({ loops = true } = {}): Promise<Api> {
+export interface ApiOptions {
+  /** Whether the loops run; they do when absent. */
+  loops?: boolean
+  /** Streams open at a time. */
+  quota?: { total: number; perCaller: number }
+  sse?: Partial<SseOptions>
+}
+
+/** Starts it. */
+export async function startApi(options: ApiOptions = {}): Promise<Api> {
+  const { loops = true, quota = { total: 2_000, perCaller: 1_000 }, sse = {} } = options
   const database = await createTestDatabase()
   const notices: Notice[] = []
   const report = (notice: Notice) => {
@@ -62,6 +74,8 @@ export async function startApi({ loops = true } = {}): Promise<Api> {
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
+    streams: quota,
+    listen: {},
     report,
   })
   const shutdown = new AbortController()
@@ -69,6 +83,7 @@ export async function startApi({ loops = true } = {}): Promise<Api> {
     logger: pino({ level: 'silent' }),
     version: '0.0.0',
     shutdown: shutdown.signal,
+    streams: sse,
     limits: { body_bytes: 1_048_576, json_depth: 32 },
   })
   await app.ready()
@@ -96,6 +111,7 @@ export async function startApi({ loops = true } = {}): Promise<Api> {
         body: parsed,
       }
     },
+    shutDown: () => shutdown.abort(),
     async close() {
       shutdown.abort()
       await app.close()

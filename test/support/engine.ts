@@ -51,6 +51,8 @@ export function openEngine(url: string, options: TestEngineOptions = {}): TestEn
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
+    streams: { total: 2_000, perCaller: 1_000 },
+    listen: {},
     ...more,
     scope: database.scope,
     report: (notice) => notices.push(notice),

@@ -19,6 +19,13 @@ export function idleEngine(): Engine {
     signals: { resumeExternal: unexpected, signal: unexpected },
     steps: { observe: unexpected, get: unexpected, list: unexpected },
     events: { list: unexpected, feed: unexpected },
+    streams: {
+      flow: unexpected,
+      feed: unexpected,
+      nextInFeed: unexpected,
+      count: unexpected,
+      stop: unexpected,
+    },
     waitEngine: {
       tick: unexpected,
       status: unexpected,
