@@ -48,6 +48,8 @@ export function createListener(options: ListenerOptions): Listener {
   let up = false
   let toldDown = false
   let heard: (() => void) | null = null
+  /** The statement under way: a session takes one at a time. */
+  let latest: Promise<unknown> = Promise.resolve()
 
   function receive({ payload = '' }: pg.Notification): void {
     const space = payload.indexOf(' ')
@@ -95,7 +97,7 @@ export function createListener(options: ListenerOptions): Listener {
     try {
       await client.connect()
       client.on('notification', receive)
-      await client.query(`listen ${client.escapeIdentifier(channel)}`)
+      await inTurn(client, `listen ${client.escapeIdentifier(channel)}`)
       session = client
       await Promise.race([test(client), broken])
       working()
@@ -125,10 +127,8 @@ export function createListener(options: ListenerOptions): Listener {
     })
     arrived.catch(() => {})
     try {
-      const { rows } = await client.query<{ channel: string }>(
-        'select pg_listening_channels() as channel',
-      )
-      if (!rows.some((row) => row.channel === channel)) {
+      const { rows } = await inTurn(client, 'select pg_listening_channels() as channel')
+      if (!rows.some((row) => row['channel'] === channel)) {
         throw new Error(
           'the server session does not listen any more: is a transaction pooler in between?',
         )
@@ -141,6 +141,13 @@ export function createListener(options: ListenerOptions): Listener {
     }
   }
 
+  /** Sends a statement when those before it have been answered. */
+  function inTurn(client: pg.Client, text: string): Promise<pg.QueryResult> {
+    const answer = latest.then(() => client.query(text))
+    latest = answer.catch(() => {})
+    return answer
+  }
+
   /**
    * `set local` and not a setting of the session: through a pooler that would stay on a server
    * connection, and take durability from others.
@@ -148,7 +155,8 @@ export function createListener(options: ListenerOptions): Listener {
   async function send(client: pg.Client, text: string): Promise<void> {
     const name = client.escapeLiteral(channel)
     const payload = client.escapeLiteral(`${id} ${text}`)
-    await client.query(
+    await inTurn(
+      client,
       `begin; set local synchronous_commit to off; select pg_notify(${name}, ${payload}); commit`,
     )
   }

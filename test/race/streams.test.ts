@@ -140,10 +140,11 @@ test('of flows, up to their ends', async () => {
 describe('the check finds', () => {
   /** A feed as one would write it: by transaction, without regard to those that are still open. */
   const naive: Open = async (_, after) => {
+    const reader = await openSession(place.url)
     let position = after ?? '0 0 0'
     let closed = false
     const read = async () => {
-      const { rows } = await session.query<FlowEvent & { xid: string }>(
+      const { rows } = await reader.query<FlowEvent & { xid: string }>(
         `select flow_id, revision, kind, xid::text as xid from flow_events
          where (xid, flow_id, revision) > ($1::xid8, lpad($2, 32, '0')::uuid, $3::integer)
          order by flow_events.xid, flow_id, revision limit 50`,
@@ -168,6 +169,7 @@ describe('the check finds', () => {
             if (items.length > 0) sink.send(items)
             await new Promise((resolve) => setTimeout(resolve, 2))
           }
+          await reader.end()
         })()
       },
     }

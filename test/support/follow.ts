@@ -58,6 +58,7 @@ export function follow(engines: readonly RunningEngine[], open: Open): Follower 
       // A client learns its position when the answer begins, before any event.
       position = stream.position()
       let left = 1 + Math.floor(Math.random() * 40)
+      let timer: NodeJS.Timeout | undefined
       await new Promise<void>((resolve) => {
         leave = resolve
         stream.start({
@@ -73,9 +74,12 @@ export function follow(engines: readonly RunningEngine[], open: Open): Follower 
           end: resolve,
         })
         begin()
+        // Now and then it is cut by time, right behind a heartbeat.
+        timer = setTimeout(resolve, Math.random() * 60)
         if (stopping) resolve()
       })
-      // What a heartbeat would tell, had there been one: all up to here was sent.
+      clearTimeout(timer)
+      // The heartbeat told that all up to here was sent.
       if (left >= 0) position = stream.position()
       stream.close()
     }
