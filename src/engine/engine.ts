@@ -9,8 +9,9 @@ import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
 import type { Report } from './notice.ts'
 import { createFlowReader } from './reader.ts'
-import { createReplySweeper } from './retention.ts'
-import { createSignals, type Signals } from './signals.ts'
+import { createReplySweeper, createSignalExpiry, createSignalSweeper } from './retention.ts'
+import { createSignalWaker } from './signal-waker.ts'
+import { createSignals, type SignalSettings, type Signals } from './signals.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { createWaitEngine, type WaitEngine, type WaitEngineStatus } from './wait-engine.ts'
 import { createWatch } from './watch.ts'
@@ -44,6 +45,7 @@ export interface EngineOptions {
   scope: Scope
   version: string
   limits: DomainLimits
+  signals: SignalSettings
   commit: { inFlight: number; batchSize: number; queueLimit: number }
   /** Read statements at once. */
   readsInFlight: number
@@ -62,18 +64,27 @@ export interface RunningEngine extends Engine {
 }
 
 export function createEngine(options: EngineOptions): RunningEngine {
-  const { scope, limits, report } = options
+  const { scope, report } = options
+  const limits = { ...options.limits, kept_signals: options.signals.kept }
   const startedAt = new Date().toISOString()
   const committer = createCommitter({ scope, limits, report, ...options.commit })
   const watch = createWatch(scope, committer, report)
   const read = createFlowReader(scope, options.readsInFlight)
   const flows = createFlows({ scope, committer, read, watch })
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
-  const sweeper = createReplySweeper(scope, report)
+  const waker = createSignalWaker(scope, committer, report)
+  const loops = [
+    waitEngine,
+    watch,
+    waker,
+    createReplySweeper(scope, report),
+    createSignalExpiry(scope, report),
+    createSignalSweeper(scope, options.signals.retention, report),
+  ]
   const readiness = createReadiness(scope)
   return {
     flows,
-    signals: createSignals(flows),
+    signals: createSignals(scope, committer, options.signals, () => waker.nudge(0)),
     steps: createSteps(scope, flows),
     events: createEvents(scope, flows),
     waitEngine,
@@ -85,13 +96,11 @@ export function createEngine(options: EngineOptions): RunningEngine {
     }),
     ready: readiness.check,
     start() {
-      waitEngine.start()
-      watch.start()
-      sweeper.start()
+      for (const loop of loops) loop.start()
     },
     retire: readiness.retire,
     async stop() {
-      await Promise.all([waitEngine.stop(), watch.stop(), sweeper.stop()])
+      await Promise.all(loops.map((loop) => loop.stop()))
       await committer.drain()
     },
   }

@@ -12,6 +12,7 @@ import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
 import { rootRoutes } from './routes/root.ts'
+import { signalRoutes } from './routes/signals.ts'
 import { stepRoutes } from './routes/steps.ts'
 import { createServer, type ServerOptions } from './server.ts'
 
@@ -33,6 +34,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     flowRoutes,
     flowActionRoutes,
     flowSignalRoutes,
+    signalRoutes,
     stepRoutes,
     eventRoutes,
     engineRoutes,
