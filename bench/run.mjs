@@ -4,12 +4,13 @@ import { parseArgs } from 'node:util'
 import { lateness } from './lateness.mjs'
 import { openServer } from './postgres.mjs'
 import { printGoals, printMachine } from './report.mjs'
+import { matching, signals } from './signals.mjs'
 import { start } from './start.mjs'
 import { tick } from './tick.mjs'
 import { timers } from './timers.mjs'
 import { transitions } from './transitions.mjs'
 
-const parts = ['transitions', 'timers', 'tick', 'lateness', 'start']
+const parts = ['transitions', 'signals', 'matching', 'timers', 'tick', 'lateness', 'start']
 
 const { values } = parseArgs({
   options: {
@@ -36,6 +37,8 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 try {
   printMachine(server)
   if (chosen.includes('transitions')) await transitions(server, { seconds, rounds, quick })
+  if (chosen.includes('signals')) await signals(server, { seconds, rounds, quick })
+  if (chosen.includes('matching')) await matching(server, { quick })
   if (chosen.includes('timers')) await timers(server, { rounds, quick })
   if (chosen.includes('tick')) await tick(server, { quick })
   if (chosen.includes('lateness')) await lateness(server, { quick })
