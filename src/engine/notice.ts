@@ -15,6 +15,7 @@ export type Notice =
   | { type: 'loop_failed'; loop: string; failures: number; cause: unknown }
   | { type: 'loop_recovered'; loop: string; failures: number }
   | { type: 'expired_replies_deleted'; count: number }
+  | { type: 'old_messages_deleted'; count: number }
 
 export type Report = (notice: Notice) => void
 
@@ -32,6 +33,10 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
   loop_failed: { level: 'error', message: 'a background loop failed and goes on' },
   loop_recovered: { level: 'info', message: 'a background loop works again' },
   expired_replies_deleted: { level: 'debug', message: 'expired idempotency keys were deleted' },
+  old_messages_deleted: {
+    level: 'debug',
+    message: 'raw messages past their retention were deleted',
+  },
 }
 
 /** Renders notices to the log. */
