@@ -56,8 +56,8 @@ export interface SourceRecord {
   map: SourceMap
   /** How long a signal that nobody waits for is kept, in milliseconds; null for the service's own. */
   ttl_ms: number | null
-  /** Null for the service's own way. */
-  deliver: 'one' | 'all' | null
+  /** Whom a message wakes when several flows wait for it. */
+  deliver: 'one' | 'all'
   created_at: Timestamp
   updated_at: Timestamp
 }

@@ -7,10 +7,14 @@ import { createCommitter } from './committer.ts'
 import { createEvents, type Events } from './events.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
+import { createInbound, type Inbound } from './inbound.ts'
+import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import type { Report } from './notice.ts'
 import { createFlowReader } from './reader.ts'
-import { createReplySweeper } from './retention.ts'
+import { createMessageSweeper, createReplySweeper } from './retention.ts'
+import type { SignalSender } from './signal-sender.ts'
 import { createSignals, type Signals } from './signals.ts'
+import { createSources, type Sources } from './sources.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { createWaitEngine, type WaitEngine, type WaitEngineStatus } from './wait-engine.ts'
 import { createWatch } from './watch.ts'
@@ -32,6 +36,9 @@ export interface EngineStatus {
 export interface Engine {
   flows: Flows
   signals: Signals
+  sources: Sources
+  inbound: Inbound
+  messages: InboundMessages
   steps: Steps
   events: Events
   waitEngine: WaitEngine
@@ -48,6 +55,8 @@ export interface EngineOptions {
   /** Read statements at once. */
   readsInFlight: number
   tick: { interval: number; batchSize: number }
+  /** Webhooks of third parties: whether unverified sources may be, and how long raw messages are kept (ms). */
+  inbound: { allowUnsigned: boolean; retention: number }
   report: Report
 }
 
@@ -69,11 +78,19 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const read = createFlowReader(scope, options.readsInFlight)
   const flows = createFlows({ scope, committer, read, watch })
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
-  const sweeper = createReplySweeper(scope, report)
+  const sweepers = [
+    createReplySweeper(scope, report),
+    createMessageSweeper(scope, options.inbound.retention, report),
+  ]
+  const { allowUnsigned } = options.inbound
+  const signals = createSignals(flows)
   const readiness = createReadiness(scope)
   return {
     flows,
-    signals: createSignals(flows),
+    signals,
+    sources: createSources({ scope, allowUnsigned }),
+    inbound: createInbound({ scope, signals: signals as unknown as SignalSender, allowUnsigned }),
+    messages: createInboundMessages(scope, allowUnsigned),
     steps: createSteps(scope, flows),
     events: createEvents(scope, flows),
     waitEngine,
@@ -87,11 +104,11 @@ export function createEngine(options: EngineOptions): RunningEngine {
     start() {
       waitEngine.start()
       watch.start()
-      sweeper.start()
+      for (const sweeper of sweepers) sweeper.start()
     },
     retire: readiness.retire,
     async stop() {
-      await Promise.all([waitEngine.stop(), watch.stop(), sweeper.stop()])
+      await Promise.all([waitEngine, watch, ...sweepers].map((loop) => loop.stop()))
       await committer.drain()
     },
   }

@@ -85,11 +85,11 @@ export function createInbound({ scope, signals, allowUnsigned }: InboundOptions)
     const input: Parameters<SignalSender['send']>[1] = {
       target: { kind: 'external_event', topic, correlation_id },
       source: source.id,
+      deliver: source.deliver,
       message,
       ...(understood.payload !== undefined && { payload: understood.payload }),
       ...(event_id !== null && { sender_id: event_id }),
       ...(source.ttl_ms !== null && { ttl: source.ttl_ms }),
-      ...(source.deliver !== null && { deliver: source.deliver }),
     }
     try {
       const { outcome, signal_id, replayed } = await signals.send(caller, input, options)

@@ -21,6 +21,14 @@ export function changeOptions(request: FastifyRequest): ChangeOptions {
   }
 }
 
+/** The same for a change of something that has no revision. */
+export function keyedOptions(request: FastifyRequest): ChangeOptions {
+  if (request.headers['if-match'] !== undefined) {
+    throw invalid('if-match', 'not_applicable', 'There is no revision here: send no If-Match.')
+  }
+  return changeOptions(request)
+}
+
 function expectedRevision(request: FastifyRequest): number | undefined {
   const header = request.headers['if-match']
   if (header === undefined) return undefined

@@ -42,7 +42,7 @@ interface Response {
 }
 
 /** Starts it, with its loops unless `loops` is false. */
-export async function startApi({ loops = true } = {}): Promise<Api> {
+export async function startApi({ loops = true, allowUnsigned = false } = {}): Promise<Api> {
   const database = await createTestDatabase()
   const notices: Notice[] = []
   const report = (notice: Notice) => {
@@ -62,6 +62,7 @@ export async function startApi({ loops = true } = {}): Promise<Api> {
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
+    inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
     report,
   })
   const shutdown = new AbortController()
