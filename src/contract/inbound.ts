@@ -111,14 +111,15 @@ export const InboundMessageDetailSchema = answerBody(
   {
     ...messageMembers,
     headers: ref(MessageHeadersSchema),
-    body_text: nullableText({
-      description: 'The body, when it is UTF-8 without NUL; else null.',
-    }),
-    body_base64: nullableText({ description: 'Any other body, in base64; else null.' }),
+    body: Type.String({ description: 'The body, to the byte.' }),
+    body_encoding: growingTexts(
+      ['text', 'base64'],
+      'How `body` is written: as it is when it is UTF-8 without NUL, else in base64.',
+    ),
   },
   {
     description: 'A message as it arrived.',
-    example: { ...exampleMessage, headers: exampleHeaders, body_text: '{}', body_base64: null },
+    example: { ...exampleMessage, headers: exampleHeaders, body: '{}', body_encoding: 'text' },
   },
 )
 

@@ -103,7 +103,7 @@ export function parseSourceAddress(address: string): { namespace: string; id: st
 
 /** Names of headers that may hold what must not be copied: credentials, signatures, cookies. */
 const secretHeader =
-  /auth(?!or)|cookie|secret|token|passw|credential|signature|(?:api|access|private|functions)-?key|(?:^|-)sig(?:-|$)/
+  /auth(?!ors?(?:-|$))|cookie|secret|token|passw|credential|signature|(?:api|access|private|functions)-?key|(?:^|-)sig(?:-|$)/
 
 /** Headers that are about the connection and not about the message. */
 const connectionHeaders = [

@@ -162,13 +162,9 @@ function problemCodes(operation: Operation, changes: boolean, path: string): Err
   const declared = operation['x-problems'] ?? []
   const codes: ErrorCode[] = ['invalid_request']
   if (operation.requestBody !== undefined) {
-    codes.push(
-      'malformed_json',
-      'limit_exceeded',
-      'request_timeout',
-      'payload_too_large',
-      'unsupported_media_type',
-    )
+    // What third parties send is kept, readable or not.
+    if (!path.startsWith('/in/')) codes.push('malformed_json', 'limit_exceeded')
+    codes.push('request_timeout', 'payload_too_large', 'unsupported_media_type')
   }
   if (changes) {
     codes.push('idempotency_key_invalid', 'idempotency_in_progress', 'idempotency_mismatch')

@@ -131,8 +131,8 @@ export function presentMessageDetail(
   return {
     ...presentMessage(message),
     headers: message.headers,
-    body_text: text,
-    body_base64: text === null ? message.body.toString('base64') : null,
+    body: text ?? message.body.toString('base64'),
+    body_encoding: text === null ? 'base64' : 'text',
   }
 }
 
