@@ -139,6 +139,13 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
       state_bytes: config.TASKFLOW_STATE_LIMIT_BYTES,
       labels: config.TASKFLOW_LABELS_LIMIT,
     },
+    signals: {
+      ttl: config.TASKFLOW_SIGNAL_TTL,
+      max_ttl: config.TASKFLOW_SIGNAL_TTL_MAX,
+      kept: config.TASKFLOW_KEPT_SIGNALS_LIMIT,
+      payload_bytes: config.TASKFLOW_SIGNAL_PAYLOAD_LIMIT_BYTES,
+      retention: config.TASKFLOW_SIGNAL_RETENTION,
+    },
     commit: {
       inFlight: config.TASKFLOW_COMMIT_CONCURRENCY,
       batchSize: config.TASKFLOW_COMMIT_BATCH,

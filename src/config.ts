@@ -84,6 +84,29 @@ export const configSchema = Type.Object({
     'Largest state of a flow, as JSON.',
   ),
   TASKFLOW_LABELS_LIMIT: integer(32, 0, 256, 'Labels of a flow.'),
+  TASKFLOW_SIGNAL_TTL: duration(
+    'P1D',
+    'PT0S',
+    'How long a signal that finds no wait is kept when its sender does not say.',
+  ),
+  TASKFLOW_SIGNAL_TTL_MAX: duration('P30D', 'PT1S', 'The longest that a sender may ask for.'),
+  TASKFLOW_KEPT_SIGNALS_LIMIT: integer(
+    1_000,
+    1,
+    10_000,
+    'Signals kept for one topic and correlation id, or by name for one flow; past it, 429.',
+  ),
+  TASKFLOW_SIGNAL_PAYLOAD_LIMIT_BYTES: integer(
+    262_144,
+    1_024,
+    4_194_304,
+    'Largest payload of a signal, as JSON.',
+  ),
+  TASKFLOW_SIGNAL_RETENTION: duration(
+    'P30D',
+    'PT1S',
+    'How long delivered and expired signals are known, so that a redelivery is a duplicate.',
+  ),
   TASKFLOW_REQUEST_TIMEOUT: duration('PT30S', 'PT1S', 'For a request to arrive whole.'),
   TASKFLOW_HEADERS_TIMEOUT: duration(
     'PT10S',

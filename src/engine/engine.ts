@@ -11,9 +11,14 @@ import { createInbound, type Inbound } from './inbound.ts'
 import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import type { Report } from './notice.ts'
 import { createFlowReader } from './reader.ts'
-import { createMessageSweeper, createReplySweeper } from './retention.ts'
-import type { SignalSender } from './signal-sender.ts'
-import { createSignals, type Signals } from './signals.ts'
+import {
+  createMessageSweeper,
+  createReplySweeper,
+  createSignalExpiry,
+  createSignalSweeper,
+} from './retention.ts'
+import { createSignalWaker } from './signal-waker.ts'
+import { createSignals, type SignalSettings, type Signals } from './signals.ts'
 import { createSources, type Sources } from './sources.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { createWaitEngine, type WaitEngine, type WaitEngineStatus } from './wait-engine.ts'
@@ -51,6 +56,7 @@ export interface EngineOptions {
   scope: Scope
   version: string
   limits: DomainLimits
+  signals: SignalSettings
   commit: { inFlight: number; batchSize: number; queueLimit: number }
   /** Read statements at once. */
   readsInFlight: number
@@ -71,25 +77,32 @@ export interface RunningEngine extends Engine {
 }
 
 export function createEngine(options: EngineOptions): RunningEngine {
-  const { scope, limits, report } = options
+  const { scope, report } = options
+  const limits = { ...options.limits, kept_signals: options.signals.kept }
   const startedAt = new Date().toISOString()
   const committer = createCommitter({ scope, limits, report, ...options.commit })
   const watch = createWatch(scope, committer, report)
   const read = createFlowReader(scope, options.readsInFlight)
   const flows = createFlows({ scope, committer, read, watch })
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
-  const sweepers = [
+  const waker = createSignalWaker(scope, committer, report)
+  const loops = [
+    waitEngine,
+    watch,
+    waker,
     createReplySweeper(scope, report),
+    createSignalExpiry(scope, report),
+    createSignalSweeper(scope, options.signals.retention, report),
     createMessageSweeper(scope, options.inbound.retention, report),
   ]
+  const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
   const { allowUnsigned } = options.inbound
-  const signals = createSignals(flows)
   const readiness = createReadiness(scope)
   return {
     flows,
     signals,
-    sources: createSources({ scope, allowUnsigned }),
-    inbound: createInbound({ scope, signals: signals as unknown as SignalSender, allowUnsigned }),
+    sources: createSources({ scope, allowUnsigned, maxTtl: options.signals.max_ttl }),
+    inbound: createInbound({ scope, signals, allowUnsigned }),
     messages: createInboundMessages(scope, allowUnsigned),
     steps: createSteps(scope, flows),
     events: createEvents(scope, flows),
@@ -102,13 +115,11 @@ export function createEngine(options: EngineOptions): RunningEngine {
     }),
     ready: readiness.check,
     start() {
-      waitEngine.start()
-      watch.start()
-      for (const sweeper of sweepers) sweeper.start()
+      for (const loop of loops) loop.start()
     },
     retire: readiness.retire,
     async stop() {
-      await Promise.all([waitEngine, watch, ...sweepers].map((loop) => loop.stop()))
+      await Promise.all(loops.map((loop) => loop.stop()))
       await committer.drain()
     },
   }

@@ -15,6 +15,7 @@ import { healthRoutes } from './routes/health.ts'
 import { inboundRoutes } from './routes/inbound.ts'
 import { messageRoutes } from './routes/messages.ts'
 import { rootRoutes } from './routes/root.ts'
+import { signalRoutes } from './routes/signals.ts'
 import { sourceRoutes } from './routes/sources.ts'
 import { stepRoutes } from './routes/steps.ts'
 import { createServer, type ServerOptions } from './server.ts'
@@ -47,6 +48,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     flowRoutes,
     flowActionRoutes,
     flowSignalRoutes,
+    signalRoutes,
     sourceRoutes,
     messageRoutes,
     inboundRoutes,

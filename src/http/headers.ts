@@ -21,14 +21,6 @@ export function changeOptions(request: FastifyRequest): ChangeOptions {
   }
 }
 
-/** The same for a change of something that has no revision. */
-export function keyedOptions(request: FastifyRequest): ChangeOptions {
-  if (request.headers['if-match'] !== undefined) {
-    throw invalid('if-match', 'not_applicable', 'There is no revision here: send no If-Match.')
-  }
-  return changeOptions(request)
-}
-
 function expectedRevision(request: FastifyRequest): number | undefined {
   const header = request.headers['if-match']
   if (header === undefined) return undefined
@@ -42,6 +34,16 @@ function expectedRevision(request: FastifyRequest): number | undefined {
     )
   }
   return Number(digits)
+}
+
+/** What stands beside a change that is of no one flow, so that `If-Match` cannot mean anything. */
+export function unconditionalOptions(request: FastifyRequest): ChangeOptions {
+  if (request.headers['if-match'] === undefined) return changeOptions(request)
+  throw invalid(
+    'if-match',
+    'not_applicable',
+    'This request is not about the revision of one flow: send no If-Match.',
+  )
 }
 
 function idempotencyKey(request: FastifyRequest): string | undefined {
@@ -84,5 +86,10 @@ export function etag(revision: number): string {
 /** Sets the headers that every answer to a change has. */
 export function changeHeaders(reply: FastifyReply, result: Reply): void {
   reply.header('etag', etag(result.flow.revision))
-  if (result.replayed) reply.header('idempotency-replayed', 'true')
+  replayHeader(reply, result)
+}
+
+/** Says when an answer is a stored one given again. */
+export function replayHeader(reply: FastifyReply, { replayed }: { replayed: boolean }): void {
+  if (replayed) reply.header('idempotency-replayed', 'true')
 }

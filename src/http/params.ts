@@ -26,6 +26,13 @@ export const stepParams = Type.Object({
   }),
 })
 
+export const signalIdParams = Type.Object({
+  signal_id: Type.String({
+    description: 'The id of a signal.',
+    examples: ['019dbaf2-9a11-7d60-b2f3-6c5f0e3a4b58'],
+  }),
+})
+
 export const signalParams = Type.Object({
   ...flowParams.properties,
   name: Type.String({

@@ -16,7 +16,7 @@ export function idleEngine(): Engine {
       list: unexpected,
       waitFor: unexpected,
     },
-    signals: { resumeExternal: unexpected, signal: unexpected },
+    signals: { send: unexpected, get: unexpected, list: unexpected, redeliver: unexpected },
     sources: {
       create: unexpected,
       get: unexpected,

@@ -11,7 +11,7 @@ import {
 import { oneOfTexts, pageQuery, ref } from '../../contract/kit.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
-import { keyedOptions } from '../headers.ts'
+import { replayHeader, unconditionalOptions } from '../headers.ts'
 import { messageParams, noQuery, pageRequest, sourceParams } from '../params.ts'
 import { presentPage } from '../present.ts'
 import { presentMessage, presentMessageDetail } from '../present-source.ts'
@@ -106,9 +106,9 @@ export const messageRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         source_id,
         message,
         readBody,
-        keyedOptions(request),
+        unconditionalOptions(request),
       )
-      if (result.replayed) reply.header('idempotency-replayed', 'true')
+      replayHeader(reply, result)
       const { signal_id, outcome, faults } = result
       return { signal_id, outcome, faults }
     },

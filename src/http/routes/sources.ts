@@ -14,7 +14,7 @@ import { invalid } from '../../domain/errors.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { jsonType } from '../errors.ts'
-import { keyedOptions } from '../headers.ts'
+import { replayHeader, unconditionalOptions } from '../headers.ts'
 import { noContent, noQuery, pageRequest, sourceParams } from '../params.ts'
 import { presentPage } from '../present.ts'
 import { presentSource, sourceDefinition } from '../present-source.ts'
@@ -47,9 +47,9 @@ export const sourceRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         callerOf(request),
         id,
         sourceDefinition(definition),
-        keyedOptions(request),
+        unconditionalOptions(request),
       )
-      if (result.replayed) reply.header('idempotency-replayed', 'true')
+      replayHeader(reply, result)
       const location = `/sources/${encodeURIComponent(id)}`
       return reply
         .code(201)
@@ -118,9 +118,9 @@ export const sourceRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         callerOf(request),
         request.params.source_id,
         sourceDefinition(request.body),
-        keyedOptions(request),
+        unconditionalOptions(request),
       )
-      if (result.replayed) reply.header('idempotency-replayed', 'true')
+      replayHeader(reply, result)
       return presentSource(result.value, publicUrl)
     },
   )
@@ -144,9 +144,9 @@ export const sourceRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       const result = await engine.sources.remove(
         callerOf(request),
         request.params.source_id,
-        keyedOptions(request),
+        unconditionalOptions(request),
       )
-      if (result.replayed) reply.header('idempotency-replayed', 'true')
+      replayHeader(reply, result)
       return reply.code(204).send()
     },
   )
