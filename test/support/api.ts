@@ -43,7 +43,11 @@ interface Response {
 }
 
 /** Starts it, with its loops unless `loops` is false. */
-export async function startApi({ loops = true, allowUnsigned = false } = {}): Promise<Api> {
+export async function startApi({
+  loops = true,
+  allowUnsigned = false,
+  publicUrl = '',
+} = {}): Promise<Api> {
   const database = await createTestDatabase()
   const notices: Notice[] = []
   const report = (notice: Notice) => {
@@ -72,6 +76,7 @@ export async function startApi({ loops = true, allowUnsigned = false } = {}): Pr
     logger: pino({ level: 'silent' }),
     version: '0.0.0',
     shutdown: shutdown.signal,
+    publicUrl,
     limits: { body_bytes: 1_048_576, json_depth: 32 },
   })
   await app.ready()
