@@ -153,6 +153,10 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
     },
     readsInFlight: Math.max(1, Math.floor(config.TASKFLOW_READ_CONNECTIONS / 2)),
     tick: { interval: config.TASKFLOW_TICK_INTERVAL, batchSize: config.TASKFLOW_TICK_BATCH },
+    inbound: {
+      allowUnsigned: config.TASKFLOW_ALLOW_UNSIGNED_SOURCES,
+      retention: config.TASKFLOW_MESSAGE_RETENTION,
+    },
     report,
   })
   const shutdown = new AbortController()
@@ -160,6 +164,10 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
     logger,
     version,
     shutdown: shutdown.signal,
+    ...(config.TASKFLOW_PUBLIC_URL !== undefined && {
+      publicUrl: config.TASKFLOW_PUBLIC_URL.replace(/\/+$/, ''),
+    }),
+    inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,
       json_depth: config.TASKFLOW_JSON_DEPTH,

@@ -7,7 +7,14 @@ import type { JsonObject } from '../domain/json.ts'
 import type { Changes, Locked, Saved } from '../store/batch.ts'
 import { refText } from '../store/idempotency.ts'
 import type { Reply, SignalReply } from './change.ts'
-import { type ChangeEntry, type CreateEntry, type Entry, type KeepReply, textsOf } from './entry.ts'
+import {
+  type ChangeEntry,
+  type CreateEntry,
+  type Entry,
+  type KeepReply,
+  type SignalEntry,
+  textsOf,
+} from './entry.ts'
 import { createSignalling, type SignalLimits, type SignalVerdict } from './signalling.ts'
 import { busy, createWorkspace, ended } from './workspace.ts'
 
@@ -64,10 +71,26 @@ export function planBatch(entries: readonly Entry[], locked: Locked, limits: Sig
       case 'change':
         return change(entry)
       case 'signal':
-        return verdictOf(signalling.receive(entry))
+        return withMessage(entry, verdictOf(signalling.receive(entry)))
       case 'redeliver':
         return verdictOf(signalling.redeliver(entry))
     }
+  }
+
+  /** Stores the message that a signal was made of; that of a duplicate is stored already. */
+  function withMessage({ signal: { message } }: SignalEntry, verdict: Verdict): Verdict {
+    if (message === undefined || verdict.type !== 'reply') return verdict
+    const { reply } = verdict
+    if (!('signal' in reply) || reply.outcome === 'duplicate') return verdict
+    changes.messages.push({
+      ...message,
+      received_at: locked.now,
+      outcome: 'accepted',
+      reason: null,
+      // One that was not kept has no row.
+      signal_id: reply.outcome === 'unmatched' ? null : reply.signal.id,
+    })
+    return verdict
   }
 
   function change(entry: ChangeEntry): Verdict {

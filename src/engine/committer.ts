@@ -18,6 +18,7 @@ import {
   type CreateEntry,
   type Entry,
   keyText,
+  messageBytes,
   type RedeliverEntry,
   resourcesOf,
   type SignalEntry,
@@ -71,7 +72,7 @@ interface Pending extends Item {
 
 /** Locks of one transaction beside those of rows: the server has room for 64 of each connection. */
 const maxBatchResources = 512
-/** Patch bytes in one transaction: bounds its memory and how long it holds its locks. */
+/** Bytes of patches, payloads and messages in one transaction: bounds its memory and how long it holds its locks. */
 const maxBatchBytes = 4 * 1024 * 1024
 /** How often one command is tried before its caller is told to come back. */
 const maxAttempts = 4
@@ -172,7 +173,9 @@ export function createCommitter(options: CommitterOptions): Committer {
     let bytes = 0
     while (batch.length < options.batchSize && ours.size < maxBatchResources) {
       const next = queue[0]
-      if (next === undefined || (batch.length > 0 && bytes + next.bytes > maxBatchBytes)) break
+      if (next === undefined) break
+      const weight = next.bytes + messageBytes(next.entry)
+      if (batch.length > 0 && bytes + weight > maxBatchBytes) break
       queue.shift()
       if (park(next, ours)) continue
       for (const resource of next.resources) {
@@ -181,7 +184,7 @@ export function createCommitter(options: CommitterOptions): Committer {
         ours.add(resource)
       }
       batch.push(next)
-      bytes += next.bytes
+      bytes += weight
     }
     return batch
   }

@@ -12,6 +12,7 @@ const checks = {
   instant: (part: unknown) => typeof part === 'string' && instant.test(part),
   timestamp: (part: unknown) => typeof part === 'string' && timestamp.test(part),
   id: (part: unknown) => typeof part === 'string' && isId(part),
+  name: (part: unknown) => typeof part === 'string' && part.length <= 255 && !part.includes('\0'),
   revision: (part: unknown) => Number.isSafeInteger(part) && (part as number) >= 0,
   xid: (part: unknown) => typeof part === 'string' && /^\d{1,19}$/.test(part),
 }

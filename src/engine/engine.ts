@@ -7,11 +7,19 @@ import { createCommitter } from './committer.ts'
 import { createEvents, type Events } from './events.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
+import { createInbound, type Inbound } from './inbound.ts'
+import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import type { Report } from './notice.ts'
 import { createFlowReader } from './reader.ts'
-import { createReplySweeper, createSignalExpiry, createSignalSweeper } from './retention.ts'
+import {
+  createMessageSweeper,
+  createReplySweeper,
+  createSignalExpiry,
+  createSignalSweeper,
+} from './retention.ts'
 import { createSignalWaker } from './signal-waker.ts'
 import { createSignals, type SignalSettings, type Signals } from './signals.ts'
+import { createSources, type Sources } from './sources.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { createWaitEngine, type WaitEngine, type WaitEngineStatus } from './wait-engine.ts'
 import { createWatch } from './watch.ts'
@@ -33,6 +41,9 @@ export interface EngineStatus {
 export interface Engine {
   flows: Flows
   signals: Signals
+  sources: Sources
+  inbound: Inbound
+  messages: InboundMessages
   steps: Steps
   events: Events
   waitEngine: WaitEngine
@@ -50,6 +61,8 @@ export interface EngineOptions {
   /** Read statements at once. */
   readsInFlight: number
   tick: { interval: number; batchSize: number }
+  /** Webhooks of third parties: whether unverified sources may be, and how long raw messages are kept (ms). */
+  inbound: { allowUnsigned: boolean; retention: number }
   report: Report
 }
 
@@ -80,11 +93,17 @@ export function createEngine(options: EngineOptions): RunningEngine {
     createReplySweeper(scope, report),
     createSignalExpiry(scope, report),
     createSignalSweeper(scope, options.signals.retention, report),
+    createMessageSweeper(scope, options.inbound.retention, report),
   ]
+  const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
+  const { allowUnsigned } = options.inbound
   const readiness = createReadiness(scope)
   return {
     flows,
-    signals: createSignals(scope, committer, options.signals, () => waker.nudge(0)),
+    signals,
+    sources: createSources({ scope, allowUnsigned, maxTtl: options.signals.max_ttl }),
+    inbound: createInbound({ scope, signals, allowUnsigned }),
+    messages: createInboundMessages(scope, allowUnsigned),
     steps: createSteps(scope, flows),
     events: createEvents(scope, flows),
     waitEngine,

@@ -6,6 +6,7 @@ import { type JsonValue, jsonBytes } from '../domain/json.ts'
 import type { DeliverMode, SignalRecord } from '../domain/signal.ts'
 import type { BranchSpec, SignalTarget, WaitSpec } from '../domain/wait.ts'
 import type { IdempotencyRef } from '../store/idempotency.ts'
+import type { InboundMessage } from '../store/inbound.ts'
 import type { Caller } from './change.ts'
 
 /** A request to keep the answer under a key, and to give it again to a repeat. */
@@ -27,6 +28,8 @@ export interface NewSignal {
   deliver: DeliverMode
   /** How long it is kept when it finds no wait, in milliseconds; 0: not at all. */
   ttl: number
+  /** The message that it was made of, to be stored with it. */
+  message?: InboundMessage
 }
 
 /** A flow that a signal makes if no open flow has its key. */
@@ -98,6 +101,13 @@ export function stateBytes(entry: Entry): number {
     default:
       return 0
   }
+}
+
+/** Bytes that an entry brings along beside what it does to flows. */
+export function messageBytes(entry: Entry): number {
+  if (entry.type !== 'signal' || entry.signal.message === undefined) return 0
+  // Written in base64.
+  return Math.ceil(entry.signal.message.body.length * 1.4)
 }
 
 function payloadBytes(payload: JsonValue | undefined): number {

@@ -64,6 +64,7 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     links: [],
     new_signals: [],
     signals: [],
+    messages: [],
     replies: [],
   }
 

@@ -43,7 +43,11 @@ interface Response {
 }
 
 /** Starts it, with its loops unless `loops` is false. */
-export async function startApi({ loops = true } = {}): Promise<Api> {
+export async function startApi({
+  loops = true,
+  allowUnsigned = false,
+  publicUrl = '',
+} = {}): Promise<Api> {
   const database = await createTestDatabase()
   const notices: Notice[] = []
   const report = (notice: Notice) => {
@@ -64,6 +68,7 @@ export async function startApi({ loops = true } = {}): Promise<Api> {
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
+    inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
     report,
   })
   const shutdown = new AbortController()
@@ -71,6 +76,7 @@ export async function startApi({ loops = true } = {}): Promise<Api> {
     logger: pino({ level: 'silent' }),
     version: '0.0.0',
     shutdown: shutdown.signal,
+    publicUrl,
     limits: { body_bytes: 1_048_576, json_depth: 32 },
   })
   await app.ready()

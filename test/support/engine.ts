@@ -61,6 +61,7 @@ export function openEngine(url: string, options: TestEngineOptions = {}): TestEn
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
+    inbound: { allowUnsigned: false, retention: 30 * 24 * 60 * 60 * 1000 },
     ...more,
     scope: database.scope,
     report: (notice) => notices.push(notice),

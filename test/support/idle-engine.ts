@@ -17,6 +17,15 @@ export function idleEngine(): Engine {
       waitFor: unexpected,
     },
     signals: { send: unexpected, get: unexpected, list: unexpected, redeliver: unexpected },
+    sources: {
+      create: unexpected,
+      get: unexpected,
+      list: unexpected,
+      replace: unexpected,
+      remove: unexpected,
+    },
+    inbound: { receive: unexpected, replay: unexpected },
+    messages: { list: unexpected, get: unexpected, test: unexpected },
     steps: { observe: unexpected, get: unexpected, list: unexpected },
     events: { list: unexpected, feed: unexpected },
     waitEngine: {
