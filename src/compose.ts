@@ -157,6 +157,11 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
       allowUnsigned: config.TASKFLOW_ALLOW_UNSIGNED_SOURCES,
       retention: config.TASKFLOW_MESSAGE_RETENTION,
     },
+    streams: {
+      total: config.TASKFLOW_STREAMS_LIMIT,
+      perCaller: config.TASKFLOW_STREAMS_PER_CALLER,
+    },
+    listen: { connectionString: place.directUrl },
     report,
   })
   const shutdown = new AbortController()
@@ -177,6 +182,10 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
       headers: config.TASKFLOW_HEADERS_TIMEOUT,
       handler: config.TASKFLOW_HANDLER_TIMEOUT,
     },
+    streams: {
+      heartbeat: config.TASKFLOW_STREAM_HEARTBEAT,
+      lifetime: config.TASKFLOW_STREAM_LIFETIME,
+    },
   })
   let stopped: Promise<void> | null = null
 
@@ -194,7 +203,7 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
   async function stop(): Promise<void> {
     engine.retire()
     if (config.TASKFLOW_SHUTDOWN_DELAY > 0) await sleep(config.TASKFLOW_SHUTDOWN_DELAY)
-    // Long polls answer now with what there is; their connections would hold up the close.
+    // Long polls answer now with what there is, and streams end; their connections would hold up the close.
     shutdown.abort()
     await closeHttp()
     await engine.stop()
