@@ -14,7 +14,8 @@ import {
   matchText,
   needsState,
 } from './entry.ts'
-import { keptText, type SignalLimits, wakeBatch } from './signalling.ts'
+import { keptText } from './signal-ledger.ts'
+import { type SignalLimits, wakeBatch } from './signalling.ts'
 
 /** More waits than signals are looked up: some may have ended since, or cannot take one. */
 const spareWaiters = 4
