@@ -139,6 +139,13 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
       state_bytes: config.TASKFLOW_STATE_LIMIT_BYTES,
       labels: config.TASKFLOW_LABELS_LIMIT,
     },
+    signals: {
+      ttl: config.TASKFLOW_SIGNAL_TTL,
+      max_ttl: config.TASKFLOW_SIGNAL_TTL_MAX,
+      kept: config.TASKFLOW_KEPT_SIGNALS_LIMIT,
+      payload_bytes: config.TASKFLOW_SIGNAL_PAYLOAD_LIMIT_BYTES,
+      retention: config.TASKFLOW_SIGNAL_RETENTION,
+    },
     commit: {
       inFlight: config.TASKFLOW_COMMIT_CONCURRENCY,
       batchSize: config.TASKFLOW_COMMIT_BATCH,
@@ -146,6 +153,10 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
     },
     readsInFlight: Math.max(1, Math.floor(config.TASKFLOW_READ_CONNECTIONS / 2)),
     tick: { interval: config.TASKFLOW_TICK_INTERVAL, batchSize: config.TASKFLOW_TICK_BATCH },
+    inbound: {
+      allowUnsigned: config.TASKFLOW_ALLOW_UNSIGNED_SOURCES,
+      retention: config.TASKFLOW_MESSAGE_RETENTION,
+    },
     streams: {
       total: config.TASKFLOW_STREAMS_LIMIT,
       perCaller: config.TASKFLOW_STREAMS_PER_CALLER,
@@ -158,6 +169,10 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
     logger,
     version,
     shutdown: shutdown.signal,
+    ...(config.TASKFLOW_PUBLIC_URL !== undefined && {
+      publicUrl: config.TASKFLOW_PUBLIC_URL.replace(/\/+$/, ''),
+    }),
+    inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,
       json_depth: config.TASKFLOW_JSON_DEPTH,

@@ -9,10 +9,19 @@ import { createFeedPositions } from './feed-position.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
 import { createHints, type HintOptions } from './hints.ts'
+import { createInbound, type Inbound } from './inbound.ts'
+import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import type { Report } from './notice.ts'
 import { createFlowReader } from './reader.ts'
-import { createReplySweeper } from './retention.ts'
-import { createSignals, type Signals } from './signals.ts'
+import {
+  createMessageSweeper,
+  createReplySweeper,
+  createSignalExpiry,
+  createSignalSweeper,
+} from './retention.ts'
+import { createSignalWaker } from './signal-waker.ts'
+import { createSignals, type SignalSettings, type Signals } from './signals.ts'
+import { createSources, type Sources } from './sources.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { createStreams, type Streams } from './streams.ts'
 import { createWaitEngine, type WaitEngine, type WaitEngineStatus } from './wait-engine.ts'
@@ -39,6 +48,9 @@ export interface EngineStatus {
 export interface Engine {
   flows: Flows
   signals: Signals
+  sources: Sources
+  inbound: Inbound
+  messages: InboundMessages
   steps: Steps
   events: Events
   streams: Streams
@@ -52,10 +64,13 @@ export interface EngineOptions {
   scope: Scope
   version: string
   limits: DomainLimits
+  signals: SignalSettings
   commit: { inFlight: number; batchSize: number; queueLimit: number }
   /** Read statements at once. */
   readsInFlight: number
   tick: { interval: number; batchSize: number }
+  /** Webhooks of third parties: whether unverified sources may be, and how long raw messages are kept (ms). */
+  inbound: { allowUnsigned: boolean; retention: number }
   /** Event streams open at a time. */
   streams: { total: number; perCaller: number }
   listen: HintOptions
@@ -73,7 +88,8 @@ export interface RunningEngine extends Engine {
 }
 
 export function createEngine(options: EngineOptions): RunningEngine {
-  const { scope, limits, report } = options
+  const { scope, report } = options
+  const limits = { ...options.limits, kept_signals: options.signals.kept }
   const startedAt = new Date().toISOString()
   const committer = createCommitter({ scope, limits, report, ...options.commit })
   const hints = createHints(options.listen, report)
@@ -99,11 +115,25 @@ export function createEngine(options: EngineOptions): RunningEngine {
     report,
   })
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
-  const sweeper = createReplySweeper(scope, report)
+  const waker = createSignalWaker(scope, committer, report)
+  const loops = [
+    waitEngine,
+    watch,
+    waker,
+    createReplySweeper(scope, report),
+    createSignalExpiry(scope, report),
+    createSignalSweeper(scope, options.signals.retention, report),
+    createMessageSweeper(scope, options.inbound.retention, report),
+  ]
+  const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
+  const { allowUnsigned } = options.inbound
   const readiness = createReadiness(scope)
   return {
     flows,
-    signals: createSignals(flows),
+    signals,
+    sources: createSources({ scope, allowUnsigned, maxTtl: options.signals.max_ttl }),
+    inbound: createInbound({ scope, signals, allowUnsigned }),
+    messages: createInboundMessages(scope, allowUnsigned),
     steps: createSteps(scope, flows),
     events: createEvents({ scope, flows, watch, streams, positions }),
     streams,
@@ -118,14 +148,12 @@ export function createEngine(options: EngineOptions): RunningEngine {
     }),
     ready: readiness.check,
     start() {
-      waitEngine.start()
-      watch.start()
+      for (const loop of loops) loop.start()
       hints.start()
-      sweeper.start()
     },
     retire: readiness.retire,
     async stop() {
-      await Promise.all([waitEngine.stop(), watch.stop(), streams.stop(), sweeper.stop()])
+      await Promise.all([...loops, streams].map((one) => one.stop()))
       await committer.drain()
       // Last: what was committed until now shall be told.
       await hints.stop()

@@ -18,6 +18,9 @@ export type Notice =
   | { type: 'listen_degraded'; cause: unknown }
   | { type: 'listen_recovered' }
   | { type: 'expired_replies_deleted'; count: number }
+  | { type: 'signals_expired'; count: number }
+  | { type: 'old_signals_deleted'; count: number }
+  | { type: 'old_messages_deleted'; count: number }
 
 export type Report = (notice: Notice) => void
 
@@ -40,6 +43,12 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
   },
   listen_recovered: { level: 'info', message: 'LISTEN works again' },
   expired_replies_deleted: { level: 'debug', message: 'expired idempotency keys were deleted' },
+  signals_expired: { level: 'info', message: 'kept signals expired before a wait took them' },
+  old_signals_deleted: { level: 'debug', message: 'old signals were deleted' },
+  old_messages_deleted: {
+    level: 'debug',
+    message: 'raw messages past their retention were deleted',
+  },
 }
 
 /** Renders notices to the log. */

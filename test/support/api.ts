@@ -9,6 +9,7 @@ import type { Notice } from '../../src/engine/notice.ts'
 import { createApp } from '../../src/http/app.ts'
 import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
+import { signalSettings } from './engine.ts'
 import { createTestDatabase } from './postgres.ts'
 
 export interface ApiAnswer {
@@ -50,11 +51,20 @@ export interface ApiOptions {
   /** Streams open at a time. */
   quota?: { total: number; perCaller: number }
   sse?: Partial<SseOptions>
+  /** Sources without verification are let in. */
+  allowUnsigned?: boolean
+  publicUrl?: string
 }
 
 /** Starts it. */
 export async function startApi(options: ApiOptions = {}): Promise<Api> {
-  const { loops = true, quota = { total: 2_000, perCaller: 1_000 }, sse = {} } = options
+  const {
+    loops = true,
+    quota = { total: 2_000, perCaller: 1_000 },
+    sse = {},
+    allowUnsigned = false,
+    publicUrl = '',
+  } = options
   const database = await createTestDatabase()
   const notices: Notice[] = []
   const report = (notice: Notice) => {
@@ -71,9 +81,11 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     scope: db.scope,
     version: '0.0.0',
     limits: { state_bytes: 262_144, labels: 32 },
+    signals: signalSettings,
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
+    inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
     streams: quota,
     listen: {},
     report,
@@ -83,6 +95,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     logger: pino({ level: 'silent' }),
     version: '0.0.0',
     shutdown: shutdown.signal,
+    publicUrl,
     streams: sse,
     limits: { body_bytes: 1_048_576, json_depth: 32 },
   })
