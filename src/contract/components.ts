@@ -2,6 +2,7 @@
 
 import { engineComponents } from './engine.ts'
 import { eventComponents } from './event.ts'
+import { explainComponents } from './explain.ts'
 import { flowComponents } from './flow.ts'
 import type { Component } from './kit.ts'
 import { problemComponents } from './problem.ts'
@@ -13,6 +14,7 @@ export const components: readonly Component[] = [
   ...flowComponents,
   ...waitComponents,
   ...signalComponents,
+  ...explainComponents,
   ...stepComponents,
   ...eventComponents,
   ...engineComponents,

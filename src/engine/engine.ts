@@ -5,6 +5,7 @@ import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
 import { createCommitter } from './committer.ts'
 import { createEvents, type Events } from './events.ts'
+import { createExplain, type Explain } from './explain.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
 import type { Report } from './notice.ts'
@@ -35,6 +36,7 @@ export interface Engine {
   signals: Signals
   steps: Steps
   events: Events
+  explain: Explain
   waitEngine: WaitEngine
   status(): EngineStatus
   /** Bounded to about a second, also when the database does not answer. */
@@ -87,6 +89,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     signals: createSignals(scope, committer, options.signals, () => waker.nudge(0)),
     steps: createSteps(scope, flows),
     events: createEvents(scope, flows),
+    explain: createExplain(scope, flows, waitEngine),
     waitEngine,
     status: () => ({
       version: options.version,

@@ -7,6 +7,7 @@ import type { RouteContext } from './context.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { engineRoutes } from './routes/engine.ts'
 import { eventRoutes } from './routes/events.ts'
+import { explainRoutes } from './routes/explain.ts'
 import { flowActionRoutes } from './routes/flow-actions.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
@@ -34,6 +35,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     flowRoutes,
     flowActionRoutes,
     flowSignalRoutes,
+    explainRoutes,
     signalRoutes,
     stepRoutes,
     eventRoutes,

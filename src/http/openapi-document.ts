@@ -134,7 +134,8 @@ function finishResponse(
   if (status === '304') delete response.content
   const media = response.content?.[jsonType]
   if (media !== undefined) giveExample(media, schemas)
-  const ofFlow = status === '304' || changes || path === '/flows/{flow_id}'
+  const ofFlow =
+    status === '304' || (changes && path.startsWith('/flows')) || path === '/flows/{flow_id}'
   response.headers = {
     ...(status === '201' && { Location: headerRef('Location') }),
     ...(ofFlow && { ETag: headerRef('ETag') }),

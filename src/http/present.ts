@@ -37,7 +37,7 @@ export function presentFlow(flow: FlowRecord): Flow {
 }
 
 /** Its members in one order, however the row has them. */
-function presentWait(wait: Wait): WireWait {
+export function presentWait(wait: Wait): WireWait {
   const { id, since, timeout_at, on_timeout, link_expires_at } = wait
   const common = {
     ...(timeout_at !== undefined && { timeout_at }),
@@ -57,7 +57,7 @@ function presentWait(wait: Wait): WireWait {
   }
 }
 
-function presentBranch(branch: Branch): Branch {
+export function presentBranch(branch: Branch): Branch {
   switch (branch.kind) {
     case 'timer':
       return { kind: branch.kind, at: branch.at }

@@ -19,6 +19,7 @@ export function idleEngine(): Engine {
     signals: { send: unexpected, get: unexpected, list: unexpected, redeliver: unexpected },
     steps: { observe: unexpected, get: unexpected, list: unexpected },
     events: { list: unexpected, feed: unexpected },
+    explain: { flow: unexpected },
     waitEngine: {
       tick: unexpected,
       status: unexpected,

@@ -79,13 +79,14 @@ export const operationRules: Rule[] = [
     },
   },
   {
-    title: '14: 204 and 304 are empty, and a 201 says where and which revision',
+    title: '14: 204 and 304 are empty, and a 201 says where, and of a flow which revision',
     faults: (document) =>
-      complain(operationsOf(document), ({ at, operation }) => {
+      complain(operationsOf(document), ({ at, path, operation }) => {
         const { 201: created, 204: empty, 304: same } = operation.responses
         if (created !== undefined && !isReference(created)) {
           const { headers = {} } = created
-          if (!('Location' in headers && 'ETag' in headers)) return `${at} 201`
+          if (!('Location' in headers)) return `${at} 201`
+          if ('ETag' in headers !== path.startsWith('/flows')) return `${at} 201`
         }
         return [empty, same].some((response) => response && 'content' in response) && at
       }),
@@ -141,7 +142,7 @@ export const operationRules: Rule[] = [
           )
           return wrong.length > 0 && `${at}: ${wrong}`
         }),
-        ...inPaths.filter((name) => !['flow_id', 'run_id', 'name'].includes(name)),
+        ...inPaths.filter((name) => !['flow_id', 'run_id', 'signal_id', 'name'].includes(name)),
         ...paths.filter((path) => path.startsWith('/flows/{') && !path.includes('{flow_id}')),
       ]
     },
