@@ -139,11 +139,9 @@ function findBlocker(situation: Situation): { blocker: Blocker; since: Timestamp
 /** Whether a wait is there and can be read: one of a row changed by hand may not. */
 export function isReadable(wait: Wait | null): wait is Wait {
   if (wait === null || typeof wait.id !== 'string' || !waitKinds.includes(wait.kind)) return false
-  const several = wait.kind === 'any' || wait.kind === 'all'
-  if (several && !Array.isArray(wait.of)) return false
-  const times = openBranches(wait).flatMap(({ branch }) =>
-    branch.kind === 'timer' ? [branch.at] : [],
-  )
+  const open = openBranches(wait)
+  const times = open.flatMap(({ branch }) => (branch.kind === 'timer' ? [branch.at] : []))
+  if (open.length === 0) return false
   return times.every((at) => typeof at === 'string' && !Number.isNaN(Date.parse(at)))
 }
 

@@ -47,14 +47,19 @@ export function presentWait(wait: Wait): WireWait {
   }
   switch (wait.kind) {
     case 'any':
-      return { id, kind: wait.kind, of: wait.of.map(presentBranch), ...common }
+      return { id, kind: wait.kind, of: presentBranches(wait.of), ...common }
     case 'all': {
       const { kind, of, satisfied } = wait
-      return { id, kind, of: of.map(presentBranch), satisfied, ...common }
+      return { id, kind, of: presentBranches(of), satisfied, ...common }
     }
     default:
       return { id, ...presentBranch(wait), ...common }
   }
+}
+
+/** A row that was damaged by hand must not spoil the list that it is in. */
+function presentBranches(branches: Branch[]): Branch[] {
+  return Array.isArray(branches) ? branches.map(presentBranch) : []
 }
 
 export function presentBranch(branch: Branch): Branch {
