@@ -7,7 +7,7 @@ import type { SignalDelivery, SignalOutcome, SignalRecord } from '../domain/sign
 import type { Timestamp } from '../domain/time.ts'
 import type { SignalTarget } from '../domain/wait.ts'
 import { read, type Scope } from './db.ts'
-import { sql } from './sql.ts'
+import { raw, type Sql, sql } from './sql.ts'
 
 /** The database's time. */
 export async function readClock(scope: Scope): Promise<Timestamp> {
@@ -80,37 +80,46 @@ interface NearRow {
   expires_at: Timestamp | null
 }
 
+const nearColumns = raw(
+  [
+    's.id, s.kind, s.topic, s.correlation_id, s.name, s.wait_id, s.flow_id, s.deliver',
+    's.deliveries, s.received_at, s.expires_at',
+    "case when s.outcome = 'buffered' and s.expires_at <= now() then 'expired' else s.outcome end as outcome",
+  ].join(', '),
+)
+
+/**
+ * The newest signals with a value, as a condition and an order that the index of just this column
+ * gives. With plain equality the planner may walk through all signals by time instead, which ends
+ * soon where the value is common, and never where it is rare.
+ */
+function newestOf(column: Sql, namespace: string, value: Sql): Sql {
+  return sql`s.namespace = ${namespace} and ${column} >= ${value} and ${column} <= ${value}
+    order by ${column} desc, s.received_at desc, s.id desc`
+}
+
 /** Reads them, each once: by correlation id, by topic, and those kept for the flow. */
 export async function readNearSignals(scope: Scope, query: NearQuery): Promise<NearSignal[]> {
   const { namespace, flow_id } = query
   const found = await read<NearRow>(
     scope,
     sql`
-      with near as (
-        select c.id from unnest(${query.correlation_ids}::text[]) as q(correlation_id)
-        cross join lateral (
-          select s.id from signals s
-          where s.namespace = ${namespace} and s.correlation_id = q.correlation_id
-          order by s.received_at desc, s.id desc
-          limit ${query.per_correlation}) c
-        union
-        select t.id from unnest(${query.topics}::text[]) as q(topic)
-        cross join lateral (
-          select s.id from signals s
-          where s.namespace = ${namespace} and s.topic = q.topic
-          order by s.received_at desc, s.id desc
-          limit ${query.per_topic}) t
-        union
-        (select s.id from signals s
-          where s.flow_id = ${flow_id} and s.outcome = 'buffered'
-          order by s.received_at desc, s.id desc
-          limit ${query.for_flow}))
-      select s.id, s.kind, s.topic, s.correlation_id, s.name, s.wait_id, s.flow_id, s.deliver,
-        s.deliveries, s.received_at, s.expires_at,
-        case when s.outcome = 'buffered' and s.expires_at <= now() then 'expired'
-          else s.outcome end as outcome
-      from signals s
-      where s.id = any(array(select id from near)) and s.namespace = ${namespace}`,
+      select c.* from unnest(${query.correlation_ids}::text[]) as q(correlation_id)
+      cross join lateral (
+        select ${nearColumns} from signals s
+        where ${newestOf(raw('s.correlation_id'), namespace, raw('q.correlation_id'))}
+        limit ${query.per_correlation}) c
+      union
+      select t.* from unnest(${query.topics}::text[]) as q(topic)
+      cross join lateral (
+        select ${nearColumns} from signals s
+        where ${newestOf(raw('s.topic'), namespace, raw('q.topic'))}
+        limit ${query.per_topic}) t
+      union
+      (select ${nearColumns} from signals s
+        where s.flow_id = ${flow_id} and s.namespace = ${namespace} and s.outcome = 'buffered'
+        order by s.received_at desc, s.id desc
+        limit ${query.for_flow})`,
   )
   return found.map(nearSignalOf)
 }
