@@ -6,6 +6,7 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import { createEngine, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
+import type { SignalSettings } from '../../src/engine/signals.ts'
 import { createApp } from '../../src/http/app.ts'
 import { openDatabase } from '../../src/store/db.ts'
 import { signalSettings } from './engine.ts'
@@ -43,7 +44,13 @@ interface Response {
 }
 
 /** Starts it, with its loops unless `loops` is false. */
-export async function startApi({ loops = true } = {}): Promise<Api> {
+export async function startApi({
+  loops = true,
+  signals = {},
+}: {
+  loops?: boolean
+  signals?: Partial<SignalSettings>
+} = {}): Promise<Api> {
   const database = await createTestDatabase()
   const notices: Notice[] = []
   const report = (notice: Notice) => {
@@ -60,7 +67,7 @@ export async function startApi({ loops = true } = {}): Promise<Api> {
     scope: db.scope,
     version: '0.0.0',
     limits: { state_bytes: 262_144, labels: 32 },
-    signals: signalSettings,
+    signals: { ...signalSettings, ...signals },
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
