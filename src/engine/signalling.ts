@@ -119,6 +119,17 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
       : answer('buffered', ledger.keep(signal, ttl), flow, started)
   }
 
+  /** A fate as callers see it: one whose time is over has expired, whether or not that is written down yet. */
+  function asSeen(signal: SignalRecord): SignalRecord {
+    const late = signal.outcome === 'buffered' && (signal.expires_at ?? '') <= locked.now
+    return late ? { ...signal, outcome: 'expired' } : signal
+  }
+
+  function untouched(signal: SignalRecord): SignalVerdict {
+    const seen = asSeen(signal)
+    return answer(seen.outcome, seen, null, false)
+  }
+
   /** Tries to deliver; null when nobody waits for it. */
   function attempt(entry: SignalEntry, signal: SignalRecord): SignalVerdict | null {
     if (signal.flow_id !== null) {
@@ -159,7 +170,7 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     receive(entry) {
       const { caller, signal: input } = entry
       const first = ledger.firstOf(caller.namespace, input)
-      if (first !== undefined) return answer('duplicate', first, null, false)
+      if (first !== undefined) return answer('duplicate', asSeen(first), null, false)
       const home = flowOf(entry)
       if (home === 'again' || home === 'busy') return home
       const signal: SignalRecord = {
@@ -196,19 +207,19 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
         })
       }
       const open = waking ? signal.waking !== null : signal.outcome !== 'delivered'
-      if (!open) return answer(signal.outcome, signal, null, false)
+      if (!open) return untouched(signal)
       if (signal.flow_id !== null) {
         const flow = work.flow(signal.flow_id)
         if (flow === undefined && !locked.block) return 'busy'
         const takes = flow !== undefined && !isTerminal(flow.status) && !flow.cancel_requested
         const done = takes ? deliverTo(flow, signal, true) : null
-        if (done === null) return answer(signal.outcome, signal, null, false)
+        if (done === null) return untouched(signal)
         return answer('delivered', ledger.deliver(signal, [done.delivery], null), done.flow, false)
       }
       const sent = broadcast(signal)
       if (sent === 'again' || sent === 'busy') return sent
       const deliveries = sent.delivered.map(({ delivery }) => delivery)
-      if (deliveries.length === 0 && !waking) return answer(signal.outcome, signal, null, false)
+      if (deliveries.length === 0 && !waking) return untouched(signal)
       const next = ledger.deliver(signal, deliveries, sent.waking)
       return answer(next.outcome, next, null, false)
     },
