@@ -70,6 +70,8 @@ describe('shards', () => {
       'flows',
       'idempotency_keys',
       'match_keys',
+      'resume_links',
+      'signals',
     ])
   })
 
