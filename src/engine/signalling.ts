@@ -282,7 +282,6 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
         const signal = kept.find(
           (one) =>
             one.outcome === 'buffered' &&
-            (one.expires_at ?? '') > locked.now &&
             isFor(one, id, wait) &&
             !taken.some((other) => other.signal.id === one.id),
         )

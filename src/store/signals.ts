@@ -116,7 +116,10 @@ export type KeptQuery = { limit: number; flow_id: string } & (
 
 /**
  * Locks kept signals, the oldest of each query. To be called under the locks of the match keys and
- * flows concerned; one that another transaction holds is about to expire and is left out.
+ * flows concerned. Whether one is still kept is judged by the time of this statement, after those
+ * locks: as of the transaction's start, one that expired while they were waited for would stand
+ * before the next. A row that another transaction holds (to redeliver it) is waited for: left out, it
+ * would lie unread before a wait.
  */
 export async function lockKept(
   runner: Runner,
@@ -135,7 +138,8 @@ export async function lockKept(
           select s.id from signals s
           where s.namespace = q.namespace and s.topic = q.topic
             and s.correlation_id = q.correlation_id and s.outcome = 'buffered'
-            and (s.flow_id is null or s.flow_id = q.flow_id) and s.expires_at > now()
+            and (s.flow_id is null or s.flow_id = q.flow_id)
+            and s.expires_at > statement_timestamp()
           order by s.received_at, s.id
           limit q.limit) kept),
       n as materialized (
@@ -145,13 +149,13 @@ export async function lockKept(
         cross join lateral (
           select s.id from signals s
           where s.flow_id = q.flow_id and s.outcome = 'buffered' and s.kind = 'manual'
-            and (q.name is null or s.name = q.name) and s.expires_at > now()
+            and (q.name is null or s.name = q.name) and s.expires_at > statement_timestamp()
           order by s.received_at, s.id
           limit q.limit) kept)
       select ${signalColumns} from signals s
       where s.id = any(array(select id from k) || array(select id from n)) and s.outcome = 'buffered'
       order by s.id
-      for no key update skip locked`,
+      for no key update`,
   )
   return found.map(signalOf)
 }
