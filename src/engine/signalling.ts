@@ -151,6 +151,16 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     remember(signal)
   }
 
+  /** Refuses to keep one signal more than may be kept. */
+  function refuseFull(signal: Pick<SignalRecord, 'namespace' | 'target' | 'flow_id'>): void {
+    if ((counts.get(keptText(signal)) ?? 0) < limits.kept_signals) return
+    throw new FlowError(
+      'quota_exceeded',
+      `${limits.kept_signals} signals are kept here already. Send it again when a flow has taken some.`,
+      { limit: 'kept_signals', maximum: limits.kept_signals, retry_after: 60 },
+    )
+  }
+
   /** Keeps a signal that found no wait, or answers `unmatched` when it is not to be kept. */
   function keep(
     entry: SignalEntry,
@@ -160,16 +170,9 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
   ): SignalVerdict {
     const { ttl } = entry.signal
     if (ttl === 0) return answer('unmatched', signal, flow, started)
+    refuseFull(signal)
     const text = keptText(signal)
-    const count = counts.get(text) ?? 0
-    if (count >= limits.kept_signals) {
-      throw new FlowError(
-        'quota_exceeded',
-        `${limits.kept_signals} signals are kept here already. Send it again when a flow has taken some.`,
-        { limit: 'kept_signals', maximum: limits.kept_signals, retry_after: 60 },
-      )
-    }
-    counts.set(text, count + 1)
+    counts.set(text, (counts.get(text) ?? 0) + 1)
     const expires_at = new Date(Date.parse(locked.now) + ttl).toISOString()
     const buffered: SignalRecord = { ...signal, outcome: 'buffered', expires_at }
     added.set(buffered.id, buffered)
@@ -205,6 +208,8 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     if (holder === ended) return 'again'
     if (holder === null) {
       const { flow_id: id, shard, input } = start
+      // It waits for nothing yet, so the signal must be kept; refused, it starts no flow.
+      if (entry.signal.ttl > 0) refuseFull({ ...entry.signal, namespace: caller.namespace })
       return { flow: work.create({ id, shard }, caller, input), started: true }
     }
     if (work.isNew(holder.id)) return { flow: holder, started: false }
