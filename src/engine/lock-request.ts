@@ -1,5 +1,6 @@
 // What a batch must lock and read before its entries can be decided.
 
+import { isAhead } from '../domain/signal.ts'
 import type { LockRequest } from '../store/batch.ts'
 import type { DueQuery } from '../store/due.ts'
 import type { WaiterQuery } from '../store/match-keys.ts'
@@ -133,10 +134,17 @@ export function lockRequest(
       topic,
       correlation_id,
       limit: (known?.limit ?? 0) + more,
-      // Two at once look from the start: what one of them has woken is gone.
-      after: known === undefined ? after : null,
+      // Several at once look from the place of the one that is farthest behind.
+      after: known === undefined ? after : earlier(known.after, after),
     })
   }
+}
+
+type Place = WaiterQuery['after']
+
+function earlier(a: Place, b: Place): Place {
+  if (a === null || b === null) return null
+  return isAhead(a, b) ? a : b
 }
 
 /** What the waits of a batch could take. */
