@@ -144,7 +144,8 @@ export async function judge(session: Session, answers: readonly Answer[]): Promi
   const wrong: string[] = []
   const rows = new Map(checked.signals.map((signal) => [signal.id, signal]))
   for (const answer of answers) {
-    if (answer.type === 'refused' && answer.code === 'unavailable') wrong.push('gave up')
+    const faults = ['unavailable', 'internal', 'overloaded']
+    if (answer.type === 'refused' && faults.includes(answer.code)) wrong.push(answer.code)
     if (answer.type !== 'fate') continue
     const { outcome, signal_id, deliveries } = answer.fate
     const row = rows.get(signal_id)
