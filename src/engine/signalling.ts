@@ -4,7 +4,7 @@
 import type { DecidedFlow, Decision, DomainLimits } from '../domain/command.ts'
 import { FlowError } from '../domain/errors.ts'
 import { type FlowRecord, isTerminal } from '../domain/flow.ts'
-import type { SignalDelivery, SignalRecord } from '../domain/signal.ts'
+import { isAhead, type SignalDelivery, type SignalRecord } from '../domain/signal.ts'
 import type { Locked } from '../store/batch.ts'
 import type { SignalReply } from './change.ts'
 import { matchText, type RedeliverEntry, type SignalEntry } from './entry.ts'
@@ -68,32 +68,37 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     const { target, namespace, deliver, waking } = signal
     if (target.kind !== 'external_event') return { delivered: [], waking: null }
     const delivered: Delivered[] = []
+    const before = waking?.before ?? locked.instant
+    // Up to here each wait had its turn, and does not get another: it may still be there, for more.
+    let after = waking?.after ?? null
+    let more = truncated.has(matchText(namespace, target))
     let missed = false
-    let last: { since: string; wait_id: string } | null = waking?.after ?? null
     for (const waiter of work.waiters(namespace, target)) {
+      if (waking !== null && after !== null && !isAhead(after, waiter)) continue
       // What began to wait after the signal came is not for it to wake.
-      if (waking !== null && waiter.since >= signal.received_at) continue
-      last = { since: waiter.since, wait_id: waiter.wait_id }
-      const flow = work.flow(waiter.flow_id)
-      if (flow === undefined) {
-        // Locked elsewhere; where locks were waited for, it is gone.
-        if (!locked.block) missed = true
-        if (missed && deliver === 'one') break
-        continue
+      if (waking !== null && waiter.since >= before) {
+        more = false
+        break
       }
-      if (flow.wait?.id !== waiter.wait_id) continue
+      const flow = work.flow(waiter.flow_id)
+      // Locked elsewhere; where locks were waited for, it is gone.
+      missed = flow === undefined && !locked.block
+      if (missed) break
+      // Waits that began in this batch stand last in line, behind those that were not looked up.
+      if (waiter.since < before) after = waiter
+      if (flow?.wait?.id !== waiter.wait_id) continue
       const done = deliverTo(flow, signal, false)
       if (done === null) continue
       delivered.push(done)
       if (deliver === 'one') return { delivered, waking: null }
     }
     if (missed && delivered.length === 0) return 'busy'
-    const more = truncated.has(matchText(namespace, target))
     if (more && delivered.length === 0 && waking === null) return 'again'
     if (deliver === 'one' || !(more || missed)) return { delivered, waking: null }
-    // What was locked elsewhere is looked for again from the same place.
-    const stay = missed || waking === null
-    return { delivered, waking: { after: stay ? (waking?.after ?? null) : last } }
+    return {
+      delivered,
+      waking: { before, after: after && { since: after.since, wait_id: after.wait_id } },
+    }
   }
 
   function commandOf(signal: SignalRecord) {
@@ -157,6 +162,8 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     if (holder === ended) return 'again'
     if (holder === null) {
       const { flow_id: id, shard, input } = start
+      // It waits for nothing yet, so the signal must be kept; refused, it starts no flow.
+      if (entry.signal.ttl > 0) ledger.refuseFull({ ...entry.signal, namespace: caller.namespace })
       return { flow: work.create({ id, shard }, caller, input), started: true }
     }
     if (work.isNew(holder.id)) return { flow: holder, started: false }
