@@ -12,8 +12,16 @@ export interface RawBody {
   bytes: Buffer
 }
 
+const mediaType = /^[!#$%&'*+.^_`|~\w-]+\/[!#$%&'*+.^_`|~\w-]+\s*(?:;|$)/
+
 /** From now on the routes of this plugin get `RawBody`, whatever type is sent. */
 export function takeRawBodies(app: FastifyInstance): void {
+  // Fastify refuses what is no media type before any parser sees it: it counts as none here.
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { 'content-type': type } = request.headers
+    if (type !== undefined && !mediaType.test(type)) delete request.headers['content-type']
+    done()
+  })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, bytes, done) => {
     const body: RawBody = { bytes: Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes) }
