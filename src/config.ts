@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net'
 import { type Static, type TSchema, Type } from 'typebox'
-import { durationFault, parseDuration } from './http/formats.ts'
+import { durationFault, parseDuration } from './domain/formats.ts'
 import { nearest } from './http/nearest.ts'
 
 /** A text that is read as a number of milliseconds. */
