@@ -8,6 +8,7 @@ import { createEvents, type Events } from './events.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
 import type { Report } from './notice.ts'
+import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
 import { createFlowReader } from './reader.ts'
 import { createReplySweeper } from './retention.ts'
 import { createSignals, type Signals } from './signals.ts'
@@ -53,6 +54,8 @@ export interface EngineOptions {
 
 /** The engine with the handles by which the process runs it. */
 export interface RunningEngine extends Engine {
+  /** A background job that publishes every audit event; whoever makes it starts and stops it. */
+  publisher(options: PublisherOptions): Publisher
   /** Starts the background loops. */
   start(): void
   /** From now on not ready: load balancers shall send no more. */
@@ -77,6 +80,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     steps: createSteps(scope, flows),
     events: createEvents(scope, flows),
     waitEngine,
+    publisher: (more) => createPublisher({ scope, committer, report }, more),
     status: () => ({
       version: options.version,
       started_at: startedAt,

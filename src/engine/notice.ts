@@ -15,6 +15,12 @@ export type Notice =
   | { type: 'loop_failed'; loop: string; failures: number; cause: unknown }
   | { type: 'loop_recovered'; loop: string; failures: number }
   | { type: 'expired_replies_deleted'; count: number }
+  | { type: 'broker_connected'; broker: string; server: string }
+  | { type: 'broker_disconnected'; broker: string; server: string }
+  /** An inbound message can never become a signal; it was kept with the reason. */
+  | { type: 'message_refused'; source: string; message_id: string; reason: string }
+  /** An inbound message did not become a signal yet; its sender's broker will bring it again. */
+  | { type: 'message_put_off'; source: string; tries: number; cause: unknown }
 
 export type Report = (notice: Notice) => void
 
@@ -32,6 +38,13 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
   loop_failed: { level: 'error', message: 'a background loop failed and goes on' },
   loop_recovered: { level: 'info', message: 'a background loop works again' },
   expired_replies_deleted: { level: 'debug', message: 'expired idempotency keys were deleted' },
+  broker_connected: { level: 'info', message: 'connected to the message broker' },
+  broker_disconnected: {
+    level: 'warn',
+    message: 'the message broker is away; trying to reconnect',
+  },
+  message_refused: { level: 'warn', message: 'a message cannot become a signal and was set aside' },
+  message_put_off: { level: 'warn', message: 'a message is tried again later' },
 }
 
 /** Renders notices to the log. */
