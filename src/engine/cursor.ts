@@ -10,6 +10,7 @@ const timestamp = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 const checks = {
   timestamp: (part: unknown) => typeof part === 'string' && timestamp.test(part),
   id: (part: unknown) => typeof part === 'string' && isId(part),
+  name: (part: unknown) => typeof part === 'string' && part.length <= 255 && !part.includes('\0'),
   revision: (part: unknown) => Number.isSafeInteger(part) && (part as number) >= 0,
   xid: (part: unknown) => typeof part === 'string' && /^\d{1,19}$/.test(part),
 }

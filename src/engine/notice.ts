@@ -15,6 +15,7 @@ export type Notice =
   | { type: 'loop_failed'; loop: string; failures: number; cause: unknown }
   | { type: 'loop_recovered'; loop: string; failures: number }
   | { type: 'expired_replies_deleted'; count: number }
+  | { type: 'old_messages_deleted'; count: number }
   | { type: 'broker_connected'; broker: string; server: string }
   | { type: 'broker_disconnected'; broker: string; server: string }
   /** An inbound message can never become a signal; it was kept with the reason. */
@@ -38,6 +39,10 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
   loop_failed: { level: 'error', message: 'a background loop failed and goes on' },
   loop_recovered: { level: 'info', message: 'a background loop works again' },
   expired_replies_deleted: { level: 'debug', message: 'expired idempotency keys were deleted' },
+  old_messages_deleted: {
+    level: 'debug',
+    message: 'raw messages past their retention were deleted',
+  },
   broker_connected: { level: 'info', message: 'connected to the message broker' },
   broker_disconnected: {
     level: 'warn',

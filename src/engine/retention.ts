@@ -1,7 +1,8 @@
-// Deletes what has served its time: expired answers to idempotent requests.
+// Deletes what has served its time: expired answers to idempotent requests, old raw messages.
 
 import type { Scope } from '../store/db.ts'
 import { deleteExpiredReplies } from '../store/idempotency.ts'
+import { deleteOldMessages } from '../store/inbound.ts'
 import { createLoop, type Loop } from './loop.ts'
 import type { Report } from './notice.ts'
 
@@ -19,6 +20,20 @@ export function createReplySweeper(scope: Scope, report: Report): Loop {
     async pass() {
       const count = await deleteExpiredReplies(scope, batchSize)
       if (count > 0) report({ type: 'expired_replies_deleted', count })
+      return count === batchSize ? pause : interval
+    },
+  })
+}
+
+/** Deletes raw messages that arrived longer ago than `retention` milliseconds. */
+export function createMessageSweeper(scope: Scope, retention: number, report: Report): Loop {
+  return createLoop({
+    name: 'message-sweeper',
+    interval,
+    report,
+    async pass() {
+      const count = await deleteOldMessages(scope, retention, batchSize)
+      if (count > 0) report({ type: 'old_messages_deleted', count })
       return count === batchSize ? pause : interval
     },
   })

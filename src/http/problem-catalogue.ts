@@ -115,6 +115,15 @@ export const problemKinds = {
     ],
     example: 'Idempotency-Key takes 1 to 255 printable ASCII characters.',
   },
+  signature_invalid: {
+    status: 401,
+    title: 'The message is not signed as its source requires',
+    explanation: [
+      'A message to `/in/{source_id}` did not prove that it comes from its source. Nothing was stored. The answer is the same whatever is wrong: no signature, a wrong one, or one that was made too long ago.',
+      'Compare the secret of the source with the one that the sender has, and the clocks of both. `POST /sources/{source_id}/test` tells whether a sample is verified. A proxy that changes the body breaks its signature.',
+    ],
+    example: 'The message is not signed as its source requires, or was signed too long ago.',
+  },
   not_found: {
     status: 404,
     title: 'Not found',
@@ -212,6 +221,15 @@ export const problemKinds = {
       'Use that flow, send `on_conflict: "use_existing"` to be answered with it, or wait until it has ended.',
     ],
     example: 'An open flow has the key order-42 already: use it, or end it first.',
+  },
+  already_exists: {
+    status: 409,
+    title: 'There is one with this id already',
+    explanation: [
+      'Something of this kind has this id in the namespace; `resource` says what, `id` which. Nothing was changed.',
+      'Choose another id, or replace what is there with `PUT`.',
+    ],
+    example: 'There is a source github already: choose another id, or replace it with PUT.',
   },
   overloaded: {
     status: 503,

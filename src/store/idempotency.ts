@@ -57,10 +57,13 @@ export async function readReplies(
   )
 }
 
-/** Keeps replies, replacing expired ones. A reply about a flow that did not come in is left out. */
+/**
+ * Keeps replies, replacing expired ones. A reply about a flow that did not come in is left out; one
+ * without a flow is kept.
+ */
 export async function keepReplies(
   runner: Runner,
-  replies: readonly (KeptReply & { flow_id: string; expires_at: string })[],
+  replies: readonly (KeptReply & { flow_id: string | null; expires_at: string })[],
 ): Promise<void> {
   await rows(
     runner,
@@ -70,7 +73,7 @@ export async function keepReplies(
       from json_to_recordset(${JSON.stringify(replies)}::json) as k(
         namespace text, scope text, key text, shard smallint, flow_id uuid, fingerprint text,
         reply json, expires_at timestamptz)
-      where exists (select 1 from flows f where f.id = k.flow_id)
+      where k.flow_id is null or exists (select 1 from flows f where f.id = k.flow_id)
       on conflict (namespace, scope, key, shard) do update set
         fingerprint = excluded.fingerprint, reply = excluded.reply,
         expires_at = excluded.expires_at`,
