@@ -10,6 +10,7 @@ import { createReadiness, type Readiness } from './health.ts'
 import type { Report } from './notice.ts'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
 import { createFlowReader } from './reader.ts'
+import { keepRefused, type RefusedMessage } from './refused-messages.ts'
 import { createReplySweeper } from './retention.ts'
 import { createSignals, type Signals } from './signals.ts'
 import { createSteps, type Steps } from './steps.ts'
@@ -56,6 +57,8 @@ export interface EngineOptions {
 export interface RunningEngine extends Engine {
   /** A background job that publishes every audit event; whoever makes it starts and stops it. */
   publisher(options: PublisherOptions): Publisher
+  /** Keeps a message of a broker that can never become a signal. Throws `unavailable`. */
+  keepRefused(message: RefusedMessage): Promise<void>
   /** Starts the background loops. */
   start(): void
   /** From now on not ready: load balancers shall send no more. */
@@ -81,6 +84,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     events: createEvents(scope, flows),
     waitEngine,
     publisher: (more) => createPublisher({ scope, committer, report }, more),
+    keepRefused: (message) => keepRefused(scope, message),
     status: () => ({
       version: options.version,
       started_at: startedAt,
