@@ -70,6 +70,7 @@ export function createBridge(options: BridgeOptions): Bridge {
     : null
 
   let away = true
+  let stopping = false
   function reachable(): NatsConnection | null {
     return away || connection === null || connection.isClosed() ? null : connection
   }
@@ -84,6 +85,7 @@ export function createBridge(options: BridgeOptions): Bridge {
         const made = await openConnection(options.connection, report, {
           onDisconnect() {
             away = true
+            if (stopping) void connection?.close()
           },
           onReconnect() {
             away = false
@@ -109,8 +111,10 @@ export function createBridge(options: BridgeOptions): Bridge {
       publisher?.start()
     },
     async stop() {
-      await Promise.all([loop.stop(), publisher?.stop()])
-      await Promise.all([consumer?.stop(), responder?.stop()])
+      stopping = true
+      // What waits for an answer of a server that is away need not wait any longer.
+      if (reachable() === null) await connection?.close()
+      await Promise.all([loop.stop(), publisher?.stop(), consumer?.stop(), responder?.stop()])
       const last = connection
       connection = null
       if (last === null || last.isClosed()) return

@@ -20,7 +20,7 @@ export type Settlement =
   /** It is a signal now, or its refusal is kept: done. */
   | { kind: 'ack' }
   /** It will never be one, and that is kept: never again. */
-  | { kind: 'term'; reason: string }
+  | { kind: 'term' }
   /** Again, after so many milliseconds. */
   | { kind: 'nak'; delay: number }
 
@@ -126,7 +126,7 @@ export function createIntake(options: IntakeOptions): (delivery: Delivery) => Pr
       return later(delivery, delivery.delivery, cause)
     }
     report({ type: 'message_refused', source: 'nats', message_id: id, reason })
-    return poison ? { kind: 'term', reason } : { kind: 'ack' }
+    return poison ? { kind: 'term' } : { kind: 'ack' }
   }
 
   return async (delivery) => {

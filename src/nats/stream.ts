@@ -51,11 +51,13 @@ export function createStreamConsumer(
   const underWay = new Map<JsMsg, Promise<void>>()
   let pull: ConsumerMessages | null = null
   let signs: NodeJS.Timeout | undefined
+  let stopped = false
 
   async function handle(message: JsMsg): Promise<void> {
     const settlement = await settle(deliveryOf(message))
     if (settlement.kind === 'ack') message.ack()
-    else if (settlement.kind === 'term') message.term(settlement.reason)
+    // Without the reason: servers before 2.11 do not understand a term that has one.
+    else if (settlement.kind === 'term') message.term()
     else message.nak(settlement.delay)
   }
 
@@ -67,9 +69,15 @@ export function createStreamConsumer(
     void work.then(() => underWay.delete(message))
   }
 
+  function reset(): void {
+    const old = pull
+    pull = null
+    void old?.close()
+  }
+
   return {
     async ensure(connection) {
-      if (pull !== null) return
+      if (pull !== null || stopped) return
       const manager = await jetstreamManager(connection)
       await ensureStream(manager, settings)
       await ensureConsumer(manager, settings)
@@ -77,8 +85,14 @@ export function createStreamConsumer(
       const begun = await consumer.consume({
         max_messages: maxPending,
         callback: take,
+        // A pull that the server has forgotten is noticed after this time.
+        expires: 10_000,
         abort_on_missing_resource: true,
       })
+      if (stopped) {
+        void begun.close()
+        return
+      }
       pull = begun
       // A slow COMMIT is no reason for a second delivery.
       signs ??= setInterval(() => {
@@ -90,13 +104,10 @@ export function createStreamConsumer(
         onEnd()
       })
     },
-    reset() {
-      const old = pull
-      pull = null
-      void old?.close()
-    },
+    reset,
     async stop() {
-      this.reset()
+      stopped = true
+      reset()
       await Promise.all(underWay.values())
       clearInterval(signs)
       signs = undefined
@@ -170,10 +181,15 @@ async function ensureConsumer(manager: JetStreamManager, settings: StreamSetting
       `The consumer ${durable} of ${stream} is not a pull consumer with explicit acks. Delete it, or set TASKFLOW_NATS_DURABLE to another name.`,
     )
   }
+  // A consumer whose subject is changed may pass over what is in the stream already.
+  if (config.filter_subject !== subject) {
+    throw new Error(
+      `The consumer ${durable} of ${stream} takes ${config.filter_subject ?? 'all subjects'}, not ${subject}. Delete it, or set TASKFLOW_NATS_DURABLE to another name.`,
+    )
+  }
   // What else an operator has tuned stays.
-  const unlimited = config.max_deliver === undefined || config.max_deliver === -1
-  if (config.filter_subject !== subject || !unlimited) {
-    await manager.consumers.update(stream, durable, { filter_subject: subject, max_deliver: -1 })
+  if (config.max_deliver !== undefined && config.max_deliver !== -1) {
+    await manager.consumers.update(stream, durable, { max_deliver: -1 })
   }
 }
 
