@@ -128,6 +128,7 @@ function openEngine(url) {
     commit: { inFlight: 1, batchSize: 256, queueLimit: 1000 },
     readsInFlight: 1,
     tick: { interval: 1000, batchSize: 500 },
+    inbound: { allowUnsigned: false, retention: 86_400_000 },
     report: () => {},
   })
   return {

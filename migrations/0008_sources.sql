@@ -8,7 +8,7 @@ create table sources (
   updated_at timestamptz(3) not null,
   namespace text not null,
   id text not null,
-  deliver text check (deliver in ('one', 'all')),
+  deliver text not null check (deliver in ('one', 'all')),
   secrets text[] not null,
   verify jsonb not null,
   map jsonb not null,

@@ -160,6 +160,13 @@ function assemble(
       state_bytes: config.TASKFLOW_STATE_LIMIT_BYTES,
       labels: config.TASKFLOW_LABELS_LIMIT,
     },
+    signals: {
+      ttl: config.TASKFLOW_SIGNAL_TTL,
+      max_ttl: config.TASKFLOW_SIGNAL_TTL_MAX,
+      kept: config.TASKFLOW_KEPT_SIGNALS_LIMIT,
+      payload_bytes: config.TASKFLOW_SIGNAL_PAYLOAD_LIMIT_BYTES,
+      retention: config.TASKFLOW_SIGNAL_RETENTION,
+    },
     commit: {
       inFlight: config.TASKFLOW_COMMIT_CONCURRENCY,
       batchSize: config.TASKFLOW_COMMIT_BATCH,
@@ -167,14 +174,22 @@ function assemble(
     },
     readsInFlight: Math.max(1, Math.floor(config.TASKFLOW_READ_CONNECTIONS / 2)),
     tick: { interval: config.TASKFLOW_TICK_INTERVAL, batchSize: config.TASKFLOW_TICK_BATCH },
+    inbound: {
+      allowUnsigned: config.TASKFLOW_ALLOW_UNSIGNED_SOURCES,
+      retention: config.TASKFLOW_MESSAGE_RETENTION,
+    },
     report,
   })
-  const bridge = makeBridge?.({ ...bridgeSettings(config), engine: engine as never, report })
+  const bridge = makeBridge?.({ ...bridgeSettings(config), engine, report })
   const shutdown = new AbortController()
   const http = createApp(engine, {
     logger,
     version,
     shutdown: shutdown.signal,
+    ...(config.TASKFLOW_PUBLIC_URL !== undefined && {
+      publicUrl: config.TASKFLOW_PUBLIC_URL.replace(/\/+$/, ''),
+    }),
+    inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,
       json_depth: config.TASKFLOW_JSON_DEPTH,

@@ -47,6 +47,9 @@ export const configSchema = Type.Object({
   DATABASE_URL_DIRECT: text(
     'The same database past a transaction pooler, for migrations. DATABASE_URL when absent.',
   ),
+  TASKFLOW_PUBLIC_URL: text(
+    'The http:// or https:// URL that third parties reach the service under; addresses that are given to them begin with it.',
+  ),
   TASKFLOW_DATA_DIR: text(
     'Where the embedded PostgreSQL keeps its data; .data in the checkout when absent.',
   ),
@@ -72,6 +75,12 @@ export const configSchema = Type.Object({
     { default: 'info', description: 'How much to log.' },
   ),
   TASKFLOW_BODY_LIMIT_BYTES: integer(1_048_576, 1_024, 16_777_216, 'Largest request body.'),
+  TASKFLOW_INBOUND_LIMIT_BYTES: integer(
+    1_048_576,
+    1_024,
+    16_777_216,
+    'Largest body of a webhook to /in.',
+  ),
   TASKFLOW_JSON_DEPTH: integer(32, 4, 100, 'Deepest nesting of a request body.'),
   TASKFLOW_STATE_LIMIT_BYTES: integer(
     262_144,
@@ -80,6 +89,29 @@ export const configSchema = Type.Object({
     'Largest state of a flow, as JSON.',
   ),
   TASKFLOW_LABELS_LIMIT: integer(32, 0, 256, 'Labels of a flow.'),
+  TASKFLOW_SIGNAL_TTL: duration(
+    'P1D',
+    'PT0S',
+    'How long a signal that finds no wait is kept when its sender does not say.',
+  ),
+  TASKFLOW_SIGNAL_TTL_MAX: duration('P30D', 'PT1S', 'The longest that a sender may ask for.'),
+  TASKFLOW_KEPT_SIGNALS_LIMIT: integer(
+    1_000,
+    1,
+    10_000,
+    'Signals kept for one topic and correlation id, or by name for one flow; past it, 429.',
+  ),
+  TASKFLOW_SIGNAL_PAYLOAD_LIMIT_BYTES: integer(
+    262_144,
+    1_024,
+    4_194_304,
+    'Largest payload of a signal, as JSON.',
+  ),
+  TASKFLOW_SIGNAL_RETENTION: duration(
+    'P30D',
+    'PT1S',
+    'How long delivered and expired signals are known, so that a redelivery is a duplicate.',
+  ),
   TASKFLOW_REQUEST_TIMEOUT: duration('PT30S', 'PT1S', 'For a request to arrive whole.'),
   TASKFLOW_HEADERS_TIMEOUT: duration(
     'PT10S',
@@ -113,6 +145,11 @@ export const configSchema = Type.Object({
   TASKFLOW_READ_CONNECTIONS: integer(4, 1, 64, 'Database connections for reads.'),
   TASKFLOW_TICK_INTERVAL: duration('PT1S', 'PT0.01S', 'Longest sleep of the wait engine.'),
   TASKFLOW_TICK_BATCH: integer(500, 1, 5_000, 'Due flows fired in one transaction.'),
+  TASKFLOW_ALLOW_UNSIGNED_SOURCES: flag(
+    false,
+    'Let webhook sources be unverified (scheme none): whoever knows their address can send.',
+  ),
+  TASKFLOW_MESSAGE_RETENTION: duration('P30D', 'PT1M', 'How long raw inbound messages are kept.'),
   NATS_URL: text(
     'nats:// or tls:// URLs of a NATS cluster, separated by commas; the first may have user:password@ or token@. Without it there is no bridge.',
   ),
@@ -252,6 +289,13 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 
+/** Whether a text is a web address that paths can be appended to. */
+function isPlainUrl(text: string): boolean {
+  if (!/^https?:\/\//.test(text) || !URL.canParse(text)) return false
+  const { username, password, search, hash } = new URL(text)
+  return `${username}${password}${search}${hash}` === ''
+}
+
 /** Mistakes of several variables together. */
 function conflicts(config: Config): string[] {
   const found: string[] = []
@@ -263,6 +307,12 @@ function conflicts(config: Config): string[] {
   if (config.TASKFLOW_HEADERS_TIMEOUT >= config.TASKFLOW_REQUEST_TIMEOUT) {
     found.push(
       'TASKFLOW_HEADERS_TIMEOUT must be shorter than TASKFLOW_REQUEST_TIMEOUT: lower the first or raise the second.',
+    )
+  }
+  const publicUrl = config.TASKFLOW_PUBLIC_URL
+  if (publicUrl !== undefined && !isPlainUrl(publicUrl)) {
+    found.push(
+      `TASKFLOW_PUBLIC_URL=${publicUrl} cannot be used: it must be like https://flows.example.com, without user, query or fragment.`,
     )
   }
   found.push(...settingFaults(config))

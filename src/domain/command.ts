@@ -10,7 +10,13 @@ import type { SignalTarget, WaitSpec } from './wait.ts'
 /** A change that somebody asks of one flow. Ids of what it may create come with it: `decide` mints nothing. */
 export type Command =
   | { type: 'start' }
-  | { type: 'wait'; wait_id: string; wait: WaitSpec }
+  | {
+      type: 'wait'
+      wait_id: string
+      wait: WaitSpec
+      /** Asks for a link that ends this wait. */
+      link?: NewLink
+    }
   | { type: 'move_timer'; at: Timestamp }
   | { type: 'resume'; state_patch?: JsonObject; wait_id?: string }
   | {
@@ -40,6 +46,16 @@ export type Command =
   /** The tick could not fire the flow: set it aside. */
   | { type: 'quarantine'; reason: string }
 
+/** A link to be made with a wait. The token itself is known only to whoever asked. */
+export interface NewLink {
+  /** SHA-256 of the token, in hex. */
+  token_hash: string
+  /** Milliseconds until it stops working, or null: with its wait. */
+  ttl: number | null
+  /** A JSON Schema that payloads must fit, or null. */
+  schema: JsonObject | null
+}
+
 /** A flow as `decide` sees it. The state is there when it had to be read. */
 export type DecidedFlow = FlowControl & { state?: JsonObject }
 
@@ -54,7 +70,6 @@ export type Effect = { reach: 'local' | 'remote' } & (
       topic: string
       correlation_id: string
       wait_id: string
-      since: Timestamp
     }
   | {
       type: 'close_match_key'
@@ -62,6 +77,13 @@ export type Effect = { reach: 'local' | 'remote' } & (
       topic: string
       correlation_id: string
       wait_id: string
+    }
+  | {
+      type: 'open_link'
+      wait_id: string
+      token_hash: string
+      expires_at: Timestamp | null
+      schema: JsonObject | null
     }
   | { type: 'save_step'; step: StepRecord }
 )

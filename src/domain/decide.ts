@@ -2,17 +2,15 @@
 // flow's status is set.
 
 import { admit, refuseEnded, refuseTerminal } from './admission.ts'
-import type { Command, DecidedFlow, Decision, DomainLimits, Effect, Outcome } from './command.ts'
-import { FlowError, invalid } from './errors.ts'
-import type { EventKind, FlowEvent } from './event.ts'
-import { type FlowStatus, isTerminal } from './flow.ts'
-import { applyPatch, type JsonObject, jsonBytes, type StatePatch } from './json.ts'
+import type { Command, DecidedFlow, Decision, DomainLimits } from './command.ts'
+import { createDraft, setMembers } from './draft.ts'
+import { isTerminal } from './flow.ts'
 import { mergeLabels } from './labels.ts'
-import { closeMatchKeys, openMatchKeys } from './match-key.ts'
-import { judgeObservation, observedStep, type StepRecord } from './step.ts'
+import { changeMatchKeys } from './match-key.ts'
+import { observe } from './observe.ts'
 import type { Timestamp } from './time.ts'
-import { makeWait, waitFault } from './timer.ts'
-import { matches, type Wait } from './wait.ts'
+import { waitFault } from './timer.ts'
+import { beginWait, fireWait, moveTimer, resumeByHand, takeSignal } from './waiting.ts'
 
 /** Who is named in the audit log when the service's own clock acts. */
 export const waitEngineActor = 'wait-engine'
@@ -37,59 +35,11 @@ export function decide(
   now: Timestamp,
   limits: DomainLimits,
 ): Decision {
-  // Never before the change that came before it, whatever the clock did meanwhile.
-  const at = now > flow.updated_at ? now : flow.updated_at
-  const change = (
-    kind: EventKind,
-    payload: JsonObject,
-    next: Partial<DecidedFlow>,
-    more: { patch?: StatePatch; effects?: Effect[]; outcome?: Outcome; step?: StepRecord } = {},
-  ): Decision => {
-    const revision = flow.revision + 1
-    const event: FlowEvent = { flow_id: flow.id, revision, kind, payload, actor, at }
-    const changed: DecidedFlow = { ...flow, ...next, revision, updated_at: at }
-    const patch = more.patch ?? null
-    if (patch !== null) patchState(changed, flow, patch, limits)
-    return {
-      flow: changed,
-      patch,
-      events: [event],
-      effects: more.effects ?? [],
-      outcome: more.outcome ?? 'changed',
-      ...(more.step === undefined ? {} : { step: more.step }),
-    }
-  }
-  const unchanged = (outcome: Outcome, step?: StepRecord): Decision => ({
-    flow,
-    patch: null,
-    events: [],
-    effects: [],
-    outcome,
-    ...(step === undefined ? {} : { step }),
-  })
-  /** Ends the present wait, if there is one, and sets the status. */
-  const leaveWait = (status: FlowStatus): Partial<DecidedFlow> => ({
-    status,
-    wait: null,
-    wake_at: null,
-    ...(isTerminal(status) ? { closed_at: at } : {}),
-  })
-  const resumed = (
-    wait: Wait | null,
-    by: 'timer' | 'signal' | 'manual',
-    patch: JsonObject | undefined,
-    more: JsonObject = {},
-    outcome: Outcome = 'changed',
-  ): Decision =>
-    change(
-      'resumed',
-      { by, wait_id: wait?.id ?? null, ...more, ...(patch && { state_patch: patch }) },
-      leaveWait('running'),
-      { ...setMembers(patch), effects: closeMatchKeys(flow), outcome },
-    )
+  const draft = createDraft(flow, actor, now, limits)
+  const { at, change, unchanged, leave } = draft
   const cancelled = (reason: string | null, by: 'request' | 'caller'): Decision =>
-    change('cancelled', { by, ...(reason !== null && { reason }) }, leaveWait('cancelled'), {
-      effects: closeMatchKeys(flow),
+    change('cancelled', { by, ...(reason !== null && { reason }) }, leave('cancelled'), {
+      effects: changeMatchKeys(flow, null),
     })
 
   switch (command.type) {
@@ -97,60 +47,14 @@ export function decide(
       admit(flow, 'running', 'created')
       return change('started', {}, { status: 'running' })
     }
-    case 'wait': {
-      admit(flow, 'waiting')
-      const wait = makeWait(command.wait_id, command.wait, at)
-      return change(
-        'waiting',
-        { wait: { ...wait } },
-        { status: 'waiting', wait, wake_at: wait.kind === 'timer' ? laterOf(wait.at, at) : null },
-        { effects: openMatchKeys(flow, wait) },
-      )
-    }
-    case 'move_timer': {
-      refuseEnded(flow)
-      if (flow.wait?.kind !== 'timer') {
-        throw new FlowError(
-          'wait_conflict',
-          'Only a timer can be moved, and this flow does not wait on one.',
-          { flow_id: flow.id },
-        )
-      }
-      // One that was set aside has no time to wake: moving it, also to where it was, makes it due again.
-      if (flow.wait.at === command.at && flow.wake_at !== null) return unchanged('unchanged')
-      const wait = { ...flow.wait, at: command.at }
-      return change(
-        'wait_moved',
-        { wait_id: wait.id, from: flow.wait.at, at: wait.at },
-        { wait, wake_at: laterOf(wait.at, at) },
-      )
-    }
-    case 'resume': {
-      refuseEnded(flow)
-      if (command.wait_id !== undefined && command.wait_id !== flow.wait?.id) {
-        throw new FlowError(
-          'stale_wait',
-          'This wait is over. Read the flow for its present wait, or leave wait_id out.',
-          { flow_id: flow.id, expected: command.wait_id, actual: flow.wait?.id ?? null },
-        )
-      }
-      admit(flow, 'running', 'waiting')
-      return resumed(flow.wait, 'manual', command.state_patch)
-    }
-    case 'signal': {
-      refuseEnded(flow)
-      if (flow.wait === null || !matches(flow.wait, command.target)) return unchanged('unmatched')
-      return resumed(
-        flow.wait,
-        'signal',
-        command.payload === undefined ? undefined : { resume_event: command.payload },
-        {
-          signal_id: command.signal_id,
-          ...(command.sender_id !== undefined && { sender_id: command.sender_id }),
-        },
-        'delivered',
-      )
-    }
+    case 'wait':
+      return beginWait(draft, command)
+    case 'move_timer':
+      return moveTimer(draft, command)
+    case 'resume':
+      return resumeByHand(draft, command)
+    case 'signal':
+      return takeSignal(draft, command)
     case 'update_state': {
       refuseEnded(flow)
       const { patch = {}, unset = [], next_step } = command
@@ -181,16 +85,16 @@ export function decide(
       return change(
         'finished',
         patch ? { final_state: patch } : {},
-        leaveWait('finished'),
+        leave('finished'),
         setMembers(patch),
       )
     }
     case 'fail': {
       admit(flow, 'failed')
       const failure = { reason: command.reason, at }
-      return change('failed', failure, leaveWait('failed'), {
+      return change('failed', failure, leave('failed'), {
         ...setMembers({ failure }),
-        effects: closeMatchKeys(flow),
+        effects: changeMatchKeys(flow, null),
       })
     }
     case 'request_cancel': {
@@ -209,7 +113,7 @@ export function decide(
       return cancelled(command.reason ?? flow.cancel_reason, 'caller')
     }
     case 'observe':
-      return observe(flow, command, at, change, unchanged)
+      return observe(draft, command)
     case 'fire': {
       if (isTerminal(flow.status) || flow.wake_at === null) return unchanged('unchanged')
       if (flow.cancel_requested) {
@@ -220,9 +124,7 @@ export function decide(
       const fault =
         flow.status === 'waiting' ? waitFault(flow.wait) : `a ${flow.status} flow has no timer`
       if (fault !== null) return quarantined(fault)
-      // A timer that was moved since it was found due is not due any more.
-      if (flow.wait?.kind !== 'timer' || flow.wait.at > now) return unchanged('unchanged')
-      return resumed(flow.wait, 'timer', undefined)
+      return flow.wait === null ? unchanged('unchanged') : fireWait(draft, flow.wait, now)
     }
     case 'quarantine': {
       if (isTerminal(flow.status) || flow.wake_at === null) return unchanged('unchanged')
@@ -233,84 +135,4 @@ export function decide(
   function quarantined(reason: string): Decision {
     return change('quarantined', { reason, wake_at: flow.wake_at }, { wake_at: null })
   }
-}
-
-function setMembers(patch: JsonObject | undefined): { patch?: StatePatch } {
-  return patch === undefined || Object.keys(patch).length === 0
-    ? {}
-    : { patch: { merge: patch, unset: [] } }
-}
-
-function laterOf(a: Timestamp, b: Timestamp): Timestamp {
-  return a > b ? a : b
-}
-
-function patchState(
-  changed: DecidedFlow,
-  before: DecidedFlow,
-  patch: StatePatch,
-  limits: DomainLimits,
-): void {
-  if (before.state === undefined) {
-    changed.state_bytes = before.state_bytes + jsonBytes(patch.merge)
-  } else {
-    changed.state = applyPatch(before.state, patch)
-    changed.state_bytes = jsonBytes(changed.state)
-  }
-  if (changed.state_bytes > limits.state_bytes) {
-    throw new FlowError(
-      'limit_exceeded',
-      `The state would grow past ${limits.state_bytes} bytes: unset members or keep large data elsewhere.`,
-      { limit: 'state_bytes', maximum: limits.state_bytes, actual: changed.state_bytes },
-    )
-  }
-}
-
-function observe(
-  flow: DecidedFlow,
-  command: Extract<Command, { type: 'observe' }>,
-  at: Timestamp,
-  change: (
-    kind: EventKind,
-    payload: JsonObject,
-    next: Partial<DecidedFlow>,
-    more: { effects: Effect[]; step: StepRecord },
-  ) => Decision,
-  unchanged: (outcome: Outcome, step: StepRecord) => Decision,
-): Decision {
-  const { known, observation } = command
-  if (observation.observed_at !== undefined) {
-    const ahead = Date.parse(observation.observed_at) - Date.parse(at)
-    if (ahead > 5 * 60_000) {
-      throw invalid(
-        '/observed_at',
-        'out_of_range',
-        'observed_at is more than five minutes ahead: check the clock of the sender.',
-      )
-    }
-  }
-  if (known !== null) {
-    if (known.runtime === 'managed') {
-      throw new FlowError(
-        'wait_conflict',
-        'This run is a managed step: its worker reports it, not an observation.',
-        { flow_id: flow.id },
-      )
-    }
-    const judged = judgeObservation(known, observation, at)
-    if (judged !== 'newer') return unchanged(judged === 'stale' ? 'stale' : 'unchanged', known)
-  }
-  const step = observedStep(flow, known, observation, command.step_id, at)
-  return change(
-    'step_observed',
-    {
-      run_id: step.run_id,
-      runtime: step.runtime,
-      task: step.task,
-      status: step.status,
-      observed_at: step.observed_at,
-    },
-    {},
-    { effects: [{ reach: 'local', type: 'save_step', step }], step },
-  )
 }

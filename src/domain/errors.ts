@@ -51,6 +51,7 @@ export interface ErrorDetails {
   signature_invalid: Record<never, never>
   idempotency_mismatch: { key: string }
   idempotency_in_progress: { retry_after: number }
+  quota_exceeded: { limit: string; maximum: number; retry_after: number }
   overloaded: { retry_after: number }
   unavailable: { retry_after: number }
   internal: Record<never, never>

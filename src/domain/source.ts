@@ -56,8 +56,8 @@ export interface SourceRecord {
   map: SourceMap
   /** How long a signal that nobody waits for is kept, in milliseconds; null for the service's own. */
   ttl_ms: number | null
-  /** Null for the service's own way. */
-  deliver: 'one' | 'all' | null
+  /** Whom a message wakes when several flows wait for it. */
+  deliver: 'one' | 'all'
   created_at: Timestamp
   updated_at: Timestamp
 }
@@ -103,7 +103,7 @@ export function parseSourceAddress(address: string): { namespace: string; id: st
 
 /** Names of headers that may hold what must not be copied: credentials, signatures, cookies. */
 const secretHeader =
-  /auth(?!or)|cookie|secret|token|passw|credential|signature|(?:api|access|private|functions)-?key|(?:^|-)sig(?:-|$)/
+  /auth(?!ors?(?:-|$))|cookie|secret|token|passw|credential|signature|(?:api|access|private|functions)-?key|(?:^|-)sig(?:-|$)/
 
 /** Headers that are about the connection and not about the message. */
 const connectionHeaders = [

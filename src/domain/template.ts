@@ -86,7 +86,7 @@ export function parseTemplate(text: string, has: { subject?: boolean } = {}): Te
       if (path.some((segment) => /~(?![01])/.test(segment))) {
         return { fault: `has ${shown(piece.text)}, where ~ must be written ~0, and / in a name ~1` }
       }
-      template.push({ kind: 'pointer', text: piece.text, path: path.map(unescape) })
+      template.push({ kind: 'pointer', text: piece.text, path: path.map(unescaped) })
     } else {
       return { fault: `has ${shown(piece.text)}, which is neither {/pointer} nor {header:name}` }
     }
@@ -100,7 +100,7 @@ function shown(placeholder: string): string {
 }
 
 /** In this order, so that `~01` is `~1` and not `/` (RFC 6901, 4). */
-function unescape(segment: string): string {
+function unescaped(segment: string): string {
   return segment.replaceAll('~1', '/').replaceAll('~0', '~')
 }
 

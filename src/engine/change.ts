@@ -2,6 +2,7 @@
 
 import type { Outcome } from '../domain/command.ts'
 import type { FlowRecord } from '../domain/flow.ts'
+import type { SignalOutcome, SignalRecord } from '../domain/signal.ts'
 import type { StepRecord } from '../domain/step.ts'
 
 /** Who asks. The namespace comes from the caller's credential, never from a request. */
@@ -27,8 +28,19 @@ export interface Reply {
   step?: StepRecord
   /** Whether the observation was the step's first. */
   step_created?: boolean
-  /** The service's id of the signal. */
-  signal_id?: string
+  /** True when this is a stored answer given again. */
+  replayed: boolean
+}
+
+/** The answer to a signal: its fate. */
+export interface SignalReply {
+  outcome: SignalOutcome | 'duplicate' | 'unmatched'
+  /** As it is stored; the first one of its sender's id for a duplicate, and nowhere for `unmatched`. */
+  signal: SignalRecord
+  /** The flow that it was for, or that took it, when there is just one. */
+  flow: FlowRecord | null
+  /** Whether it made that flow. */
+  started: boolean
   /** True when this is a stored answer given again. */
   replayed: boolean
 }

@@ -2,7 +2,7 @@
 // and saved in one transaction. Requests that arrive while a transaction is under way make up the
 // next batch; nobody waits on a timer and nobody is answered before COMMIT.
 
-import type { DecidedFlow, DomainLimits } from '../domain/command.ts'
+import type { DecidedFlow } from '../domain/command.ts'
 import { FlowError } from '../domain/errors.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { Timestamp } from '../domain/time.ts'
@@ -11,16 +11,29 @@ import type { Scope } from '../store/db.ts'
 import type { DueQuery } from '../store/due.ts'
 import { faultOf, toFlowError } from '../store/errors.ts'
 import { readFlows } from '../store/flows.ts'
-import { complete, type Entry, type Plan, stateBytes, type Verdict } from './batch.ts'
-import type { Reply } from './change.ts'
+import { complete, type Plan, type Verdict } from './batch.ts'
+import type { Reply, SignalReply } from './change.ts'
+import {
+  type ChangeEntry,
+  type CreateEntry,
+  type Entry,
+  keyText,
+  messageBytes,
+  type RedeliverEntry,
+  resourcesOf,
+  type SignalEntry,
+  stateBytes,
+} from './entry.ts'
 import { type Fired, firedOf, fireEntry } from './fired.ts'
 import { createLane } from './lane.ts'
+import { dueRequest, type Item, lockRequest } from './lock-request.ts'
 import type { Report } from './notice.ts'
-import { createTransactor, lockRequest, type Transaction } from './transaction.ts'
+import type { SignalLimits } from './signalling.ts'
+import { createTransactor, type Transaction } from './transaction.ts'
 
 export interface CommitterOptions {
   scope: Scope
-  limits: DomainLimits
+  limits: SignalLimits
   /** Transactions at once. */
   inFlight: number
   /** Commands in one transaction; 1 gives one transaction per request, to compare with. */
@@ -39,7 +52,8 @@ export interface Change {
 
 export interface Committer {
   /** Answers after COMMIT. Rejects with a `FlowError`. */
-  submit(entry: Entry): Promise<Reply>
+  submit(entry: CreateEntry | ChangeEntry): Promise<Reply>
+  submit(entry: SignalEntry | RedeliverEntry): Promise<SignalReply>
   /** Fires what is due, in one transaction where possible. Throws when the database is not there. */
   fireDue(due: DueQuery): Promise<Fired[]>
   /** Called after each COMMIT, before the callers are answered. Must not throw. */
@@ -49,20 +63,23 @@ export interface Committer {
   drain(): Promise<void>
 }
 
-interface Pending {
-  entry: Entry
-  bytes: number
-  attempts: number
-  resolve(reply: Reply): void
+interface Pending extends Item {
+  /** What no two transactions of this process hold at once. */
+  resources: string[]
+  resolve(reply: Reply | SignalReply): void
   reject(error: unknown): void
 }
 
-/** Patch bytes in one transaction: bounds its memory and how long it holds its locks. */
+/** Locks of one transaction beside those of rows: the server has room for 64 of each connection. */
+const maxBatchResources = 512
+/** Bytes of patches, payloads and messages in one transaction: bounds its memory and how long it holds its locks. */
 const maxBatchBytes = 4 * 1024 * 1024
 /** How often one command is tried before its caller is told to come back. */
 const maxAttempts = 4
 /** Flows locked elsewhere that are waited for at once. */
 export const slowLanes = 2
+
+const none: ReadonlySet<string> = new Set()
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
@@ -70,10 +87,10 @@ export function createCommitter(options: CommitterOptions): Committer {
   const { scope, limits, report } = options
   const transact = createTransactor(scope, limits, report)
   const queue: Pending[] = []
-  /** Flows in a transaction of this process, with the commands that must come after it. */
-  const busyFlows = new Map<string, Pending[]>()
-  /** Of these, the ones that are waited for in the slow lane, and freed there. */
-  const slowFlows = new Set<string>()
+  /** What a transaction of this process holds, with the commands that must come after it. */
+  const held = new Map<string, Pending[]>()
+  /** Of these, what is waited for in the slow lane, and freed there. */
+  const slow = new Set<string>()
   const slowLane = createLane(slowLanes)
   const listeners: ((changes: Change[]) => void)[] = []
   let accepted = 0
@@ -83,7 +100,9 @@ export function createCommitter(options: CommitterOptions): Committer {
   let commands = 0
   let drained: (() => void)[] = []
 
-  function submit(entry: Entry): Promise<Reply> {
+  function submit(entry: CreateEntry | ChangeEntry): Promise<Reply>
+  function submit(entry: SignalEntry | RedeliverEntry): Promise<SignalReply>
+  function submit(entry: Entry): Promise<Reply | SignalReply> {
     if (accepted >= options.queueLimit) {
       return Promise.reject(
         new FlowError(
@@ -94,8 +113,16 @@ export function createCommitter(options: CommitterOptions): Committer {
       )
     }
     accepted++
-    return new Promise<Reply>((resolve, reject) => {
-      enqueue({ entry, bytes: stateBytes(entry), attempts: 0, resolve, reject })
+    return new Promise<Reply | SignalReply>((resolve, reject) => {
+      enqueue({
+        entry,
+        bytes: stateBytes(entry),
+        whole: false,
+        attempts: 0,
+        resources: resourcesOf(entry),
+        resolve,
+        reject,
+      })
       scheduleFlush()
     }).finally(() => {
       accepted--
@@ -107,10 +134,15 @@ export function createCommitter(options: CommitterOptions): Committer {
   }
 
   function enqueue(pending: Pending): void {
-    const parked =
-      pending.entry.type === 'change' ? busyFlows.get(pending.entry.flow_id) : undefined
-    if (parked !== undefined) parked.push(pending)
-    else queue.push(pending)
+    if (!park(pending, none)) queue.push(pending)
+  }
+
+  /** Sets a command aside when another transaction holds what it needs; it comes back when that ends. */
+  function park(pending: Pending, ours: ReadonlySet<string>): boolean {
+    const taken = pending.resources.find((resource) => held.has(resource) && !ours.has(resource))
+    if (taken === undefined) return false
+    held.get(taken)?.push(pending)
+    return true
   }
 
   function scheduleFlush(): void {
@@ -127,45 +159,45 @@ export function createCommitter(options: CommitterOptions): Committer {
         .catch((error: unknown) => rejectAll(batch, error))
         .finally(() => {
           inFlight--
-          freeFlows(batch)
+          free(batch)
           scheduleFlush()
         })
       scheduleFlush()
     })
   }
 
-  /** Takes commands from the head of the queue and marks their flows as busy. */
+  /** Takes commands from the head of the queue and marks what they need as held. */
   function takeBatch(): Pending[] {
     const batch: Pending[] = []
     const ours = new Set<string>()
     let bytes = 0
-    while (batch.length < options.batchSize) {
+    while (batch.length < options.batchSize && ours.size < maxBatchResources) {
       const next = queue[0]
-      if (next === undefined || (batch.length > 0 && bytes + next.bytes > maxBatchBytes)) break
+      if (next === undefined) break
+      const weight = next.bytes + messageBytes(next.entry)
+      if (batch.length > 0 && bytes + weight > maxBatchBytes) break
       queue.shift()
-      if (next.entry.type === 'change') {
-        const { flow_id } = next.entry
-        const parked = ours.has(flow_id) ? undefined : busyFlows.get(flow_id)
-        if (parked !== undefined) {
-          parked.push(next)
-          continue
-        }
-        if (!ours.has(flow_id)) busyFlows.set(flow_id, [])
-        ours.add(flow_id)
+      if (park(next, ours)) continue
+      for (const resource of next.resources) {
+        if (ours.has(resource)) continue
+        held.set(resource, [])
+        ours.add(resource)
       }
       batch.push(next)
-      bytes += next.bytes
+      bytes += weight
     }
     return batch
   }
 
-  /** Puts the commands that waited for these flows at the head of the queue, in their order. */
-  function freeFlows(batch: readonly Pending[]): void {
+  /** Puts the commands that waited for what these held at the head of the queue, in their order. */
+  function free(batch: readonly Pending[]): void {
     const next: Pending[] = []
-    for (const { entry } of batch) {
-      if (entry.type !== 'change' || slowFlows.has(entry.flow_id)) continue
-      next.push(...(busyFlows.get(entry.flow_id) ?? []))
-      busyFlows.delete(entry.flow_id)
+    for (const { resources } of batch) {
+      for (const resource of resources) {
+        if (slow.has(resource)) continue
+        next.push(...(held.get(resource) ?? []))
+        held.delete(resource)
+      }
     }
     if (next.length > 0) queue.unshift(...next)
   }
@@ -208,27 +240,33 @@ export function createCommitter(options: CommitterOptions): Committer {
     const { plan, locked } = done
     const saved = done.saved ?? (await rereadSaved(plan))
     const lost = new Set(
-      plan.changes.inserts.filter((flow) => !saved.inserted.has(flow.id)).map(keyOf),
+      plan.changes.inserts
+        .filter((flow) => !saved.inserted.has(flow.id))
+        .map((flow) => keyText(flow.namespace, flow.key)),
     )
     announce(plan, locked, saved)
-    const slow = new Map<string, Pending[]>()
+    const waiting = new Map<string, Pending[]>()
     for (const [i, verdict] of plan.verdicts.entries()) {
       const pending = batch[i] as Pending
       const { entry } = pending
-      const overtaken =
-        entry.type === 'create' &&
-        lost.has(keyOf({ ...entry.caller, key: entry.input.key ?? null }))
-      if (verdict.type === 'again' || overtaken) tryAgain(pending)
-      else if (verdict.type === 'refuse') pending.reject(toFlowError(verdict.error))
+      const key = businessKeyOf(entry)
+      const overtaken = key !== null && lost.has(keyText(entry.caller.namespace, key))
+      if (verdict.type === 'again' || overtaken) {
+        if (verdict.type === 'again' && verdict.whole === true) pending.whole = true
+        tryAgain(pending)
+      } else if (verdict.type === 'refuse') pending.reject(toFlowError(verdict.error))
       else if (verdict.type === 'reply') pending.resolve(complete(verdict, saved))
-      else slow.set(entry.flow_id, [...(slow.get(entry.flow_id) ?? []), pending])
+      else {
+        const what = pending.resources[0] ?? ''
+        waiting.set(what, [...(waiting.get(what) ?? []), pending])
+      }
     }
-    for (const [flowId, waiting] of slow) runSlow(flowId, waiting)
+    for (const pendings of waiting.values()) runSlow(pendings)
   }
 
   function tryAgain(pending: Pending): void {
     if (pending.attempts >= maxAttempts) {
-      pending.reject(toFlowError(new Error('overtaken by other creations with its key')))
+      pending.reject(toFlowError(new Error('overtaken again and again by others')))
       return
     }
     enqueue(pending)
@@ -258,14 +296,15 @@ export function createCommitter(options: CommitterOptions): Committer {
     if (changes.length > 0) for (const listener of listeners) listener(changes)
   }
 
-  /** Waits for one locked flow beside the queue, holding up nobody but its own commands. */
-  function runSlow(flowId: string, pendings: readonly Pending[]): void {
-    slowFlows.add(flowId)
+  /** Waits for what is locked elsewhere beside the queue, holding up nobody but its own commands. */
+  function runSlow(pendings: readonly Pending[]): void {
+    for (const { resources } of pendings) for (const resource of resources) slow.add(resource)
     void slowLane(() => runBatch(pendings, true))
       .catch((error: unknown) => rejectAll(pendings, error))
       .finally(() => {
-        slowFlows.delete(flowId)
-        freeFlows(pendings)
+        for (const { resources } of pendings)
+          for (const resource of resources) slow.delete(resource)
+        free(pendings)
         scheduleFlush()
       })
   }
@@ -276,8 +315,9 @@ export function createCommitter(options: CommitterOptions): Committer {
   }
 
   async function fireDue(due: DueQuery): Promise<Fired[]> {
-    const request = lockRequest([], limits, false, due)
-    const result = await transact(request, (locked) => [...locked.flows.values()].map(fireEntry))
+    const result = await transact(dueRequest(due, limits), (locked) =>
+      [...locked.flows.values()].map(fireEntry),
+    )
     if (result.outcome === 'unknown') throw result.cause
     if (result.outcome === 'committed') {
       const saved = result.saved ?? (await rereadSaved(result.plan))
@@ -319,8 +359,10 @@ function withState(flow: DecidedFlow, saved: Saved): FlowRecord {
   return { ...flow, state: flow.state ?? saved.states.get(flow.id) ?? {} }
 }
 
-function keyOf({ namespace, key }: { namespace: string; key: string | null }): string {
-  return JSON.stringify([namespace, key])
+/** The business key under which an entry may have made a flow. */
+function businessKeyOf(entry: Entry): string | null {
+  if (entry.type === 'create') return entry.input.key ?? null
+  return entry.type === 'signal' ? (entry.start?.input.key ?? null) : null
 }
 
 /** The error when not even the server could be asked what became of a transaction. */

@@ -4,10 +4,12 @@ import { createHash } from 'node:crypto'
 import { FlowError, invalid } from '../domain/errors.ts'
 import { isId } from '../domain/id.ts'
 
+const instant = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/
 const timestamp = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
 /** Checks of a position's parts: a cursor comes from outside and ends in a statement. */
 const checks = {
+  instant: (part: unknown) => typeof part === 'string' && instant.test(part),
   timestamp: (part: unknown) => typeof part === 'string' && timestamp.test(part),
   id: (part: unknown) => typeof part === 'string' && isId(part),
   name: (part: unknown) => typeof part === 'string' && part.length <= 255 && !part.includes('\0'),

@@ -7,12 +7,21 @@ import { createCommitter } from './committer.ts'
 import { createEvents, type Events } from './events.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
+import { createInbound, type Inbound } from './inbound.ts'
+import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import type { Report } from './notice.ts'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
 import { createFlowReader } from './reader.ts'
 import { keepRefused, type RefusedMessage } from './refused-messages.ts'
-import { createReplySweeper } from './retention.ts'
-import { createSignals, type Signals } from './signals.ts'
+import {
+  createMessageSweeper,
+  createReplySweeper,
+  createSignalExpiry,
+  createSignalSweeper,
+} from './retention.ts'
+import { createSignalWaker } from './signal-waker.ts'
+import { createSignals, type SignalSettings, type Signals } from './signals.ts'
+import { createSources, type Sources } from './sources.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { createWaitEngine, type WaitEngine, type WaitEngineStatus } from './wait-engine.ts'
 import { createWatch } from './watch.ts'
@@ -34,6 +43,9 @@ export interface EngineStatus {
 export interface Engine {
   flows: Flows
   signals: Signals
+  sources: Sources
+  inbound: Inbound
+  messages: InboundMessages
   steps: Steps
   events: Events
   waitEngine: WaitEngine
@@ -46,10 +58,13 @@ export interface EngineOptions {
   scope: Scope
   version: string
   limits: DomainLimits
+  signals: SignalSettings
   commit: { inFlight: number; batchSize: number; queueLimit: number }
   /** Read statements at once. */
   readsInFlight: number
   tick: { interval: number; batchSize: number }
+  /** Webhooks of third parties: whether unverified sources may be, and how long raw messages are kept (ms). */
+  inbound: { allowUnsigned: boolean; retention: number }
   report: Report
 }
 
@@ -68,18 +83,33 @@ export interface RunningEngine extends Engine {
 }
 
 export function createEngine(options: EngineOptions): RunningEngine {
-  const { scope, limits, report } = options
+  const { scope, report } = options
+  const limits = { ...options.limits, kept_signals: options.signals.kept }
   const startedAt = new Date().toISOString()
   const committer = createCommitter({ scope, limits, report, ...options.commit })
   const watch = createWatch(scope, committer, report)
   const read = createFlowReader(scope, options.readsInFlight)
   const flows = createFlows({ scope, committer, read, watch })
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
-  const sweeper = createReplySweeper(scope, report)
+  const waker = createSignalWaker(scope, committer, report)
+  const loops = [
+    waitEngine,
+    watch,
+    waker,
+    createReplySweeper(scope, report),
+    createSignalExpiry(scope, report),
+    createSignalSweeper(scope, options.signals.retention, report),
+    createMessageSweeper(scope, options.inbound.retention, report),
+  ]
+  const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
+  const { allowUnsigned } = options.inbound
   const readiness = createReadiness(scope)
   return {
     flows,
-    signals: createSignals(flows),
+    signals,
+    sources: createSources({ scope, allowUnsigned, maxTtl: options.signals.max_ttl }),
+    inbound: createInbound({ scope, signals, allowUnsigned }),
+    messages: createInboundMessages(scope, allowUnsigned),
     steps: createSteps(scope, flows),
     events: createEvents(scope, flows),
     waitEngine,
@@ -93,13 +123,11 @@ export function createEngine(options: EngineOptions): RunningEngine {
     }),
     ready: readiness.check,
     start() {
-      waitEngine.start()
-      watch.start()
-      sweeper.start()
+      for (const loop of loops) loop.start()
     },
     retire: readiness.retire,
     async stop() {
-      await Promise.all([waitEngine.stop(), watch.stop(), sweeper.stop()])
+      await Promise.all(loops.map((loop) => loop.stop()))
       await committer.drain()
     },
   }

@@ -3,8 +3,9 @@
 import type { DecidedFlow } from '../domain/command.ts'
 import { waitEngineActor } from '../domain/decide.ts'
 import type { Saved } from '../store/batch.ts'
-import { complete, type Entry, type Verdict } from './batch.ts'
+import { complete, type Verdict } from './batch.ts'
 import type { Reply } from './change.ts'
+import type { ChangeEntry } from './entry.ts'
 
 /** What became of one due flow. */
 export type Fired =
@@ -12,7 +13,7 @@ export type Fired =
   | { flow_id: string; namespace: string; error: unknown }
 
 /** The command that the tick gives to a flow it found due. */
-export function fireEntry(flow: DecidedFlow): Entry {
+export function fireEntry(flow: DecidedFlow): ChangeEntry {
   return {
     type: 'change',
     caller: { namespace: flow.namespace, actor: waitEngineActor },
@@ -29,7 +30,9 @@ export function firedOf(
   verdict: Verdict,
   saved: Saved,
 ): Fired {
-  if (verdict.type === 'reply') return { flow_id, reply: complete(verdict, saved) }
+  if (verdict.type === 'reply') {
+    return { flow_id, reply: complete(verdict, saved) as Reply }
+  }
   const error = verdict.type === 'refuse' ? verdict.error : new Error(verdict.type)
   return { flow_id, namespace, error }
 }

@@ -4,17 +4,17 @@ import type { Command } from '../domain/command.ts'
 import type { NewFlow } from '../domain/create.ts'
 import { flowNotFound } from '../domain/errors.ts'
 import { type FlowRecord, type FlowStatus, isTerminal } from '../domain/flow.ts'
-import { isId, shardIndexOf } from '../domain/id.ts'
+import { isId } from '../domain/id.ts'
 import { shardCount, shardOf, shardToken } from '../domain/shard.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { WaitKind } from '../domain/wait.ts'
 import type { Scope } from '../store/db.ts'
 import { listFlows } from '../store/flows.ts'
-import type { KeepReply } from './batch.ts'
 import type { Caller, ChangeOptions, Reply } from './change.ts'
 import type { Committer } from './committer.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { mintId } from './ids.ts'
+import { keepChange, keepCreation } from './keep-reply.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import type { Watch } from './watch.ts'
 
@@ -138,29 +138,4 @@ export function createFlows({ scope, committer, read, watch }: FlowsOptions): Fl
       }
     },
   }
-}
-
-/**
- * Where the answer to a creation is kept. Its shard follows from the caller and the key alone, so
- * that a repeat finds it whatever flow it made.
- */
-function keepCreation(caller: Caller, { idempotency }: ChangeOptions): KeepReply | null {
-  if (idempotency === undefined) return null
-  const { key, fingerprint } = idempotency
-  const { namespace, actor } = caller
-  const shard = shardToken(shardOf(namespace, `${actor}\u0000${key}`))
-  return { ref: { namespace, scope: actor, key, shard }, fingerprint }
-}
-
-/** Where the answer to a change is kept: on the flow's shard, apart from those of other flows. */
-function keepChange(
-  caller: Caller,
-  flowId: string,
-  { idempotency }: ChangeOptions,
-): KeepReply | null {
-  if (idempotency === undefined) return null
-  const { key, fingerprint } = idempotency
-  const { namespace, actor } = caller
-  const shard = shardToken(shardIndexOf(flowId))
-  return { ref: { namespace, scope: `${actor}/${flowId}`, key, shard }, fingerprint }
 }

@@ -5,6 +5,7 @@ import { isId } from '../domain/id.ts'
 import { reservedSourceId } from '../domain/source.ts'
 import type { MappedMessage } from '../domain/source-map.ts'
 import type { Scope } from '../store/db.ts'
+import { toFlowError } from '../store/errors.ts'
 import {
   type InboundMessageRecord,
   type InboundMessageSummary,
@@ -13,6 +14,7 @@ import {
   readMessage,
 } from '../store/inbound.ts'
 import { findMatches } from '../store/match-keys.ts'
+import { findBySender } from '../store/signals.ts'
 import { readSource } from '../store/sources.ts'
 import type { Caller } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
@@ -113,7 +115,7 @@ export function createInboundMessages(scope: Scope, allowUnsigned: boolean): Inb
       }
       const { mapped } = understood
       const matches = await findMatches(scope, { namespace, ...mapped, limit: maxMatches })
-      const known = false
+      const known = await isKnown(scope, namespace, source.id, mapped)
       const fate = known
         ? 'duplicate'
         : matches.length > 0
@@ -123,5 +125,21 @@ export function createInboundMessages(scope: Scope, allowUnsigned: boolean): Inb
             : 'keep'
       return { verified, mapped, faults: [], would: verified === false ? 'refuse' : fate, matches }
     },
+  }
+}
+
+/** Whether a message with this id of its sender's made a signal before. */
+async function isKnown(
+  scope: Scope,
+  namespace: string,
+  source: string,
+  { correlation_id, event_id }: MappedMessage,
+): Promise<boolean> {
+  if (event_id === null) return false
+  const ref = { namespace, correlation_id, source, sender_id: event_id }
+  try {
+    return (await findBySender(scope.reader, [ref])).length > 0
+  } catch (error) {
+    throw toFlowError(error)
   }
 }

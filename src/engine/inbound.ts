@@ -18,7 +18,7 @@ import { type InboundMessage, type InboundMessageRecord, keepMessage } from '../
 import { readSource, type SourceReading } from '../store/sources.ts'
 import type { Caller, ChangeOptions } from './change.ts'
 import { mintId } from './ids.ts'
-import type { SignalSender } from './signal-sender.ts'
+import type { SignalFate, SignalInput, Signals } from './signals.ts'
 import { isSourceId, sourceNotFound } from './sources.ts'
 import { type RawMessage, type Verdict, verifyMessage } from './verify.ts'
 
@@ -36,7 +36,7 @@ export interface MessageFault {
 
 /** What became of a message. */
 export interface InboundReply {
-  outcome: 'delivered' | 'buffered' | 'duplicate' | 'unmatched' | 'unmapped'
+  outcome: Exclude<SignalFate['outcome'], 'expired'> | 'unmapped'
   /** Null when it made no signal. */
   signal_id: string | null
   /** Why it made none; empty when it did. */
@@ -66,7 +66,7 @@ export interface Inbound {
 
 export interface InboundOptions {
   scope: Scope
-  signals: SignalSender
+  signals: Pick<Signals, 'send'>
   /** Whether messages of unverified sources are taken. */
   allowUnsigned: boolean
 }
@@ -82,17 +82,18 @@ export function createInbound({ scope, signals, allowUnsigned }: InboundOptions)
   ): Promise<InboundReply> {
     if ('faults' in understood) return keepUnmapped(message, understood.faults)
     const { topic, correlation_id, event_id } = understood.mapped
-    const input: Parameters<SignalSender['send']>[1] = {
+    const input: SignalInput = {
       target: { kind: 'external_event', topic, correlation_id },
       source: source.id,
+      deliver: source.deliver,
       message,
       ...(understood.payload !== undefined && { payload: understood.payload }),
       ...(event_id !== null && { sender_id: event_id }),
       ...(source.ttl_ms !== null && { ttl: source.ttl_ms }),
-      ...(source.deliver !== null && { deliver: source.deliver }),
     }
     try {
       const { outcome, signal_id, replayed } = await signals.send(caller, input, options)
+      if (outcome === 'expired') throw new Error('a signal had expired when it was sent')
       return { outcome, signal_id, faults: [], replayed }
     } catch (error) {
       // What would be refused each time again is no fault of the connection: a sender that is told

@@ -3,11 +3,11 @@
 
 import { FlowError } from '../domain/errors.ts'
 import type { JsonObject } from '../domain/json.ts'
-import { shardOf, shardToken } from '../domain/shard.ts'
 import { inTransaction, type Runner, type Scope } from '../store/db.ts'
 import { toFlowError } from '../store/errors.ts'
 import { keepReplies, lockIdempotencyKeys, readReplies, refText } from '../store/idempotency.ts'
 import type { Caller, ChangeOptions } from './change.ts'
+import { keepCreation } from './keep-reply.ts'
 
 /** How long an answer is kept for repeats, in milliseconds. */
 const replyLifetime = 24 * 60 * 60 * 1000
@@ -27,16 +27,14 @@ export interface KeyedReply<Value> {
 export async function keyedChange<Value extends object>(
   scope: Scope,
   caller: Caller,
-  { idempotency }: ChangeOptions,
+  options: ChangeOptions,
   work: (runner: Runner) => Promise<Value>,
 ): Promise<KeyedReply<Value>> {
+  const keep = keepCreation(caller, options)
   try {
     return await inTransaction(scope, async (runner) => {
-      if (idempotency === undefined) return { value: await work(runner), replayed: false }
-      const { key, fingerprint } = idempotency
-      const { namespace, actor } = caller
-      const shard = shardToken(shardOf(namespace, `${actor}\u0000${key}`))
-      const ref = { namespace, scope: actor, key, shard }
+      if (keep === null) return { value: await work(runner), replayed: false }
+      const { ref, fingerprint } = keep
       // In statements of their own: what committed while the lock was taken must be seen.
       const held = await lockIdempotencyKeys(runner, [ref])
       const [kept] = await readReplies(runner, [ref])
@@ -46,7 +44,7 @@ export async function keyedChange<Value extends object>(
         throw new FlowError(
           'idempotency_mismatch',
           'This Idempotency-Key was used for another request. Send a new key for a new request.',
-          { key },
+          { key: ref.key },
         )
       }
       if (!held.has(refText(ref))) {

@@ -15,6 +15,8 @@ export type Notice =
   | { type: 'loop_failed'; loop: string; failures: number; cause: unknown }
   | { type: 'loop_recovered'; loop: string; failures: number }
   | { type: 'expired_replies_deleted'; count: number }
+  | { type: 'signals_expired'; count: number }
+  | { type: 'old_signals_deleted'; count: number }
   | { type: 'old_messages_deleted'; count: number }
   | { type: 'broker_connected'; broker: string; server: string }
   | { type: 'broker_disconnected'; broker: string; server: string }
@@ -39,6 +41,8 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
   loop_failed: { level: 'error', message: 'a background loop failed and goes on' },
   loop_recovered: { level: 'info', message: 'a background loop works again' },
   expired_replies_deleted: { level: 'debug', message: 'expired idempotency keys were deleted' },
+  signals_expired: { level: 'info', message: 'kept signals expired before a wait took them' },
+  old_signals_deleted: { level: 'debug', message: 'old signals were deleted' },
   old_messages_deleted: {
     level: 'debug',
     message: 'raw messages past their retention were deleted',

@@ -1,64 +1,218 @@
-// Inbound messages that may end a wait.
+// Inbound messages that may end a wait: every one of them comes in here, whoever sends it.
 
-import type { JsonValue } from '../domain/json.ts'
-import type { Caller, ChangeOptions, Reply } from './change.ts'
-import type { Flows } from './flows.ts'
+import type { NewFlow } from '../domain/create.ts'
+import { FlowError, flowNotFound } from '../domain/errors.ts'
+import type { FlowRecord } from '../domain/flow.ts'
+import { isId, shardIndexOf } from '../domain/id.ts'
+import { type JsonValue, jsonBytes } from '../domain/json.ts'
+import { shardOf, shardToken } from '../domain/shard.ts'
+import type { DeliverMode, SignalDelivery, SignalOutcome, SignalRecord } from '../domain/signal.ts'
+import type { Timestamp } from '../domain/time.ts'
+import type { SignalTarget } from '../domain/wait.ts'
+import type { Scope } from '../store/db.ts'
+import type { InboundMessage } from '../store/inbound.ts'
+import { listSignals, readSignal } from '../store/signal-lists.ts'
+import type { Caller, ChangeOptions, SignalReply } from './change.ts'
+import type { Committer } from './committer.ts'
+import { decodeCursor, encodeCursor } from './cursor.ts'
+import type { StartIfAbsent } from './entry.ts'
 import { mintId } from './ids.ts'
+import { keepChange, keepCreation } from './keep-reply.ts'
+import { type Page, type PageRequest, pageOf } from './page.ts'
 
-export interface ExternalEvent {
-  topic: string
-  correlation_id: string
+/** A signal as it is sent. */
+export interface SignalInput {
+  /** By topic and correlation, by name (which needs `flow_id`), or for one wait alone (so does this). */
+  target: SignalTarget
+  /** The one flow that it is for. */
+  flow_id?: string
   payload?: JsonValue
-  /** The sender's own id of it. */
+  /** The sender's own id: makes a second one with it, for the same correlation, a duplicate. */
   sender_id?: string
+  /** Who vouches for the sender's id; absent for callers of the API. */
+  source?: string
+  /** How long to keep it when nobody waits, in milliseconds; 0: not at all; the service's default when absent. */
+  ttl?: number
+  /** `one` when absent: the wait that is the oldest. `all`: every wait there is. */
+  deliver?: DeliverMode
+  /** The message that it was made of: stored in the same transaction, unless it is a duplicate. */
+  message?: InboundMessage
+  /** Send it to the open flow of this key, and make that flow if there is none. */
+  start_if_absent?: NewFlow & { key: string }
+}
+
+/** What became of a signal. */
+export interface SignalFate {
+  outcome: SignalReply['outcome']
+  signal_id: string
+  deliveries: SignalDelivery[]
+  /** When it stops being kept; null when it is not kept. */
+  expires_at: Timestamp | null
+  /** The flow that it was sent to, when there is just one. */
+  flow: FlowRecord | null
+  /** Whether it made that flow. */
+  started: boolean
+  /** What became of it when it came first, for a duplicate. */
+  first_outcome?: SignalOutcome
+  replayed: boolean
+}
+
+export interface SignalFilter {
+  outcome?: SignalOutcome[]
+  topic?: string
+  correlation_id?: string
+  flow_id?: string
 }
 
 export interface Signals {
-  /** Ends an `external_event` wait of this flow if it matches: outcome `delivered`, else `unmatched`. */
-  resumeExternal(
-    caller: Caller,
-    flowId: string,
-    event: ExternalEvent,
-    options?: ChangeOptions,
-  ): Promise<Reply>
-  /** Ends a `manual` wait of this name (a nameless one: by any name). */
-  signal(
-    caller: Caller,
-    flowId: string,
-    name: string,
-    payload: JsonValue | undefined,
-    options?: ChangeOptions,
-  ): Promise<Reply>
+  /**
+   * Delivers a signal, or keeps it for a wait to come. Resolves after COMMIT. Throws `not_found`,
+   * `already_terminal` and `cancel_pending` for the one flow that it is for, `limit_exceeded`, and
+   * `quota_exceeded` when too many are kept.
+   */
+  send(caller: Caller, input: SignalInput, options?: ChangeOptions): Promise<SignalFate>
+  /** Throws `not_found`. */
+  get(caller: Caller, id: string): Promise<SignalRecord>
+  /** Newest first. */
+  list(caller: Caller, filter: SignalFilter, page: PageRequest): Promise<Page<SignalRecord>>
+  /** Tries a kept or expired signal again; one that finds no wait stays as it is. Throws `not_found`. */
+  redeliver(caller: Caller, id: string, options?: ChangeOptions): Promise<SignalReply>
 }
 
-export function createSignals(flows: Flows): Signals {
+export interface SignalSettings {
+  /** How long a signal is kept when its sender does not say, in milliseconds. */
+  ttl: number
+  /** The longest that a sender may ask for, in milliseconds. */
+  max_ttl: number
+  /** Signals kept for one topic and correlation, or for one flow by name. */
+  kept: number
+  /** Largest payload, in bytes of compact JSON. */
+  payload_bytes: number
+  /** How long the rows of delivered and expired signals stay, in milliseconds. */
+  retention: number
+}
+
+/** @param onWaking told when a signal has more waits to wake than one transaction holds. */
+export function createSignals(
+  scope: Scope,
+  committer: Committer,
+  settings: SignalSettings,
+  onWaking: () => void,
+): Signals {
+  async function get(caller: Caller, id: string): Promise<SignalRecord> {
+    const signal = isId(id) ? await readSignal(scope, id) : undefined
+    if (signal === undefined || signal.namespace !== caller.namespace) throw signalNotFound(id)
+    return signal
+  }
+
   return {
-    resumeExternal(caller, flowId, { topic, correlation_id, payload, sender_id }, options) {
-      return flows.change(
+    get,
+
+    async send(caller, input, options = {}) {
+      const { target, payload, source = '' } = input
+      const flowId = input.flow_id ?? null
+      if (flowId !== null && !isId(flowId)) throw flowNotFound(flowId)
+      refuseLarge(payload, settings.payload_bytes)
+      const ttl = input.ttl ?? settings.ttl
+      if (ttl > settings.max_ttl) {
+        throw new FlowError(
+          'limit_exceeded',
+          `A signal is kept for ${settings.max_ttl / 86_400_000} days at most: send a shorter ttl.`,
+          { limit: 'signal_ttl_ms', maximum: settings.max_ttl, actual: ttl },
+        )
+      }
+      const shardIndex =
+        target.kind === 'external_event'
+          ? shardOf(caller.namespace, target.correlation_id)
+          : shardIndexOf(flowId ?? '')
+      const reply = await committer.submit({
+        type: 'signal',
         caller,
-        flowId,
-        {
-          type: 'signal',
-          signal_id: mintId(),
-          target: { kind: 'external_event', topic, correlation_id },
+        keep: flowId === null ? keepCreation(caller, options) : keepChange(caller, flowId, options),
+        signal: {
+          id: mintId(shardIndex),
+          shard: shardToken(shardIndex),
+          target,
+          flow_id: flowId,
+          source,
+          sender_id: input.sender_id ?? null,
           ...(payload !== undefined && { payload }),
-          ...(sender_id !== undefined && { sender_id }),
+          deliver: input.deliver ?? 'one',
+          ttl,
+          ...(input.message !== undefined && { message: input.message }),
         },
-        options,
-      )
+        start: startOf(caller, input.start_if_absent),
+        if_match: options.if_match ?? null,
+      })
+      if (reply.signal.waking !== null) onWaking()
+      return fateOf(reply)
     },
-    signal(caller, flowId, name, payload, options) {
-      return flows.change(
+
+    async list(caller, filter, { limit, cursor }) {
+      const bound = ['signals', caller.namespace, filter]
+      const position = cursor === undefined ? null : decodeCursor(cursor, bound, ['instant', 'id'])
+      const found = await listSignals(scope, {
+        ...filter,
+        namespace: caller.namespace,
+        ...(position !== null && {
+          before: { received_at: position[0] as string, id: position[1] as string },
+        }),
+        limit: limit + 1,
+      })
+      return pageOf(found, limit, (signal) => encodeCursor(bound, [signal.received_at, signal.id]))
+    },
+
+    async redeliver(caller, id, options = {}) {
+      const signal = await get(caller, id)
+      const reply = await committer.submit({
+        type: 'redeliver',
         caller,
-        flowId,
-        {
-          type: 'signal',
-          signal_id: mintId(),
-          target: { kind: 'manual', signal: name },
-          ...(payload !== undefined && { payload }),
-        },
-        options,
-      )
+        keep: keepCreation(caller, options),
+        signal,
+        waking: false,
+      })
+      if (reply.signal.waking !== null) onWaking()
+      return reply
     },
   }
+}
+
+function startOf(
+  caller: Caller,
+  input: (NewFlow & { key: string }) | undefined,
+): StartIfAbsent | null {
+  if (input === undefined) return null
+  const shardIndex = shardOf(caller.namespace, input.key)
+  return { flow_id: mintId(shardIndex), shard: shardToken(shardIndex), input }
+}
+
+function fateOf({ outcome, signal, flow, started, replayed }: SignalReply): SignalFate {
+  return {
+    outcome,
+    signal_id: signal.id,
+    deliveries: signal.deliveries,
+    expires_at: signal.outcome === 'buffered' ? signal.expires_at : null,
+    flow,
+    started,
+    ...(outcome === 'duplicate' && { first_outcome: signal.outcome }),
+    replayed,
+  }
+}
+
+function refuseLarge(payload: JsonValue | undefined, maximum: number): void {
+  const actual = payload === undefined ? 0 : jsonBytes(payload)
+  if (actual <= maximum) return
+  throw new FlowError(
+    'limit_exceeded',
+    `The payload is larger than ${maximum} bytes: keep large data elsewhere and refer to it.`,
+    { limit: 'signal_payload_bytes', maximum, actual },
+  )
+}
+
+function signalNotFound(id: string): FlowError {
+  return new FlowError(
+    'not_found',
+    'There is no signal with this id. Check the id, or list the signals.',
+    { resource: 'signal', id },
+  )
 }

@@ -53,9 +53,22 @@ export interface SourcesOptions {
   scope: Scope
   /** Whether sources may go unverified. */
   allowUnsigned: boolean
+  /** The longest that a signal may be kept, in milliseconds. */
+  maxTtl: number
 }
 
-export function createSources({ scope, allowUnsigned }: SourcesOptions): Sources {
+export function createSources({ scope, allowUnsigned, maxTtl }: SourcesOptions): Sources {
+  function check(definition: SourceDefinition): void {
+    checkSource(definition, allowUnsigned)
+    const { ttl_ms: ttl } = definition
+    if (ttl === null || ttl <= maxTtl) return
+    throw new FlowError(
+      'limit_exceeded',
+      `A signal is kept for ${maxTtl / 86_400_000} days at most: send a shorter ttl.`,
+      { limit: 'signal_ttl_ms', maximum: maxTtl, actual: ttl },
+    )
+  }
+
   return {
     async create(caller, id, definition, options = {}) {
       if (id === reservedSourceId) {
@@ -65,7 +78,7 @@ export function createSources({ scope, allowUnsigned }: SourcesOptions): Sources
           `The id ${id} belongs to the NATS bridge: choose another one.`,
         )
       }
-      checkSource(definition, allowUnsigned)
+      check(definition)
       const secrets = definition.secrets ?? (definition.verify.scheme === 'none' ? [] : null)
       if (secrets === null) throw secretsMissing('A new source needs its secrets: send them.')
       return keyedChange(scope, caller, options, async (runner) => {
@@ -105,7 +118,7 @@ export function createSources({ scope, allowUnsigned }: SourcesOptions): Sources
 
     async replace(caller, id, definition, options = {}) {
       if (!isSourceId(id)) throw sourceNotFound(id)
-      checkSource(definition, allowUnsigned)
+      check(definition)
       const { namespace } = caller
       return keyedChange(scope, caller, options, async (runner) => {
         const known = await lockSource(runner, namespace, id)

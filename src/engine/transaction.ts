@@ -1,6 +1,5 @@
 // One transaction of a batch, from lock to COMMIT, and what became of it.
 
-import type { DomainLimits } from '../domain/command.ts'
 import { FlowError } from '../domain/errors.ts'
 import {
   type BatchClient,
@@ -14,10 +13,11 @@ import {
   saveBatch,
 } from '../store/batch.ts'
 import type { Scope } from '../store/db.ts'
-import type { DueQuery } from '../store/due.ts'
 import { isServerError } from '../store/errors.ts'
-import { type Entry, needsState, type Plan, planBatch } from './batch.ts'
+import { type Plan, planBatch } from './batch.ts'
+import type { Entry } from './entry.ts'
 import type { Report } from './notice.ts'
+import type { SignalLimits } from './signalling.ts'
 
 /** How long to ask for the fate of a transaction, in milliseconds. */
 const doubtPatience = 8_000
@@ -38,7 +38,7 @@ export type Transaction =
  */
 export function createTransactor(
   scope: Scope,
-  limits: DomainLimits,
+  limits: SignalLimits,
   report: Report,
 ): (
   request: LockRequest,
@@ -106,51 +106,4 @@ export function createTransactor(
     report({ type: 'commit_in_doubt', xid, committed, cause })
     return committed
   }
-}
-
-/**
- * What a batch must lock and read for its entries, in the order in which everything is locked.
- *
- * @param items entries with the bytes that each may add to its flow's state (`stateBytes`).
- * @param block wait for flows that are locked elsewhere, instead of leaving them out.
- * @param due instead of entries: whatever is due.
- */
-export function lockRequest(
-  items: readonly { entry: Entry; bytes: number }[],
-  limits: DomainLimits,
-  block: boolean,
-  due: DueQuery | null = null,
-): LockRequest {
-  const flows = new Map<string, LockRequest['flows'][number]>()
-  const request: LockRequest = {
-    idempotency: [],
-    keys: [],
-    flows: [],
-    due,
-    steps: [],
-    block,
-    max_state_bytes: limits.state_bytes,
-    now: due?.now ?? null,
-  }
-  for (const { entry, bytes } of items) {
-    const { namespace } = entry.caller
-    if (entry.keep !== null) request.idempotency.push(entry.keep.ref)
-    if (entry.type === 'create') {
-      const { key } = entry.input
-      if (key !== undefined) request.keys.push({ namespace, key, shard: entry.shard })
-      continue
-    }
-    const known = flows.get(entry.flow_id)
-    flows.set(entry.flow_id, {
-      id: entry.flow_id,
-      // Two commands on one flow fold here, so that each answer has the state of its revision.
-      state: known !== undefined || needsState(entry),
-      bytes: (known?.bytes ?? 0) + bytes,
-    })
-    if (entry.command.type === 'observe') {
-      request.steps.push({ flow_id: entry.flow_id, run_id: entry.command.observation.run_id })
-    }
-  }
-  request.flows = [...flows.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
-  return request
 }

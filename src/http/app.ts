@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { RouteContext } from './context.ts'
+import { bodyReader } from './inbound-body.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { engineRoutes } from './routes/engine.ts'
 import { eventRoutes } from './routes/events.ts'
@@ -11,7 +12,11 @@ import { flowActionRoutes } from './routes/flow-actions.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
+import { inboundRoutes } from './routes/inbound.ts'
+import { messageRoutes } from './routes/messages.ts'
 import { rootRoutes } from './routes/root.ts'
+import { signalRoutes } from './routes/signals.ts'
+import { sourceRoutes } from './routes/sources.ts'
 import { stepRoutes } from './routes/steps.ts'
 import { createServer, type ServerOptions } from './server.ts'
 
@@ -19,13 +24,23 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
   version: string
   /** Aborts when the service stops: long polls answer at once. */
   shutdown: AbortSignal
+  /** The address that third parties reach the service under, without a slash at its end. */
+  publicUrl?: string
+  /** The largest body of a webhook, in bytes; that of other bodies when absent. */
+  inboundBytes?: number
 }
 
 /** A server with every route of the service on the engine. It does not listen yet. */
 export function createApp(engine: Engine, options: AppOptions): FastifyInstance {
-  const { version, shutdown, ...server } = options
+  const { version, shutdown, publicUrl = '', inboundBytes, ...server } = options
   const app = createServer({ ...server, schemas: components })
-  const context: RouteContext = { engine, shutdown }
+  const context: RouteContext = {
+    engine,
+    shutdown,
+    publicUrl,
+    inboundBytes: inboundBytes ?? server.limits.body_bytes,
+    readBody: bodyReader({ depth: server.limits.json_depth }),
+  }
   registerOpenApi(app, version)
   app.register(rootRoutes)
   // In the order of the document.
@@ -33,6 +48,10 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     flowRoutes,
     flowActionRoutes,
     flowSignalRoutes,
+    signalRoutes,
+    sourceRoutes,
+    messageRoutes,
+    inboundRoutes,
     stepRoutes,
     eventRoutes,
     engineRoutes,

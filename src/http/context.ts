@@ -1,9 +1,16 @@
 // What routes are given to work with.
 
 import type { Engine } from '../engine/engine.ts'
+import type { BodyReader } from '../engine/inbound.ts'
 
 export interface RouteContext {
   engine: Engine
   /** Aborts when the service stops: long polls answer at once. */
   shutdown: AbortSignal
+  /** What stands before the paths that third parties are given; empty when it is not configured. */
+  publicUrl: string
+  /** The largest body of a webhook, in bytes. */
+  inboundBytes: number
+  /** Reads what webhooks carry. */
+  readBody: BodyReader
 }

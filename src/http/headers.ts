@@ -36,6 +36,16 @@ function expectedRevision(request: FastifyRequest): number | undefined {
   return Number(digits)
 }
 
+/** What stands beside a change that is of no one flow, so that `If-Match` cannot mean anything. */
+export function unconditionalOptions(request: FastifyRequest): ChangeOptions {
+  if (request.headers['if-match'] === undefined) return changeOptions(request)
+  throw invalid(
+    'if-match',
+    'not_applicable',
+    'This request is not about the revision of one flow: send no If-Match.',
+  )
+}
+
 function idempotencyKey(request: FastifyRequest): string | undefined {
   const header = request.headers['idempotency-key']
   if (header === undefined) return undefined
@@ -76,5 +86,10 @@ export function etag(revision: number): string {
 /** Sets the headers that every answer to a change has. */
 export function changeHeaders(reply: FastifyReply, result: Reply): void {
   reply.header('etag', etag(result.flow.revision))
-  if (result.replayed) reply.header('idempotency-replayed', 'true')
+  replayHeader(reply, result)
+}
+
+/** Says when an answer is a stored one given again. */
+export function replayHeader(reply: FastifyReply, { replayed }: { replayed: boolean }): void {
+  if (replayed) reply.header('idempotency-replayed', 'true')
 }

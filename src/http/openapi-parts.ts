@@ -34,6 +34,10 @@ export function documentHead(
       { name: 'Flows', description: 'What runs: create, read, list, change, end.' },
       { name: 'Waits', description: 'What a flow waits for, and how a wait ends.' },
       { name: 'Signals', description: 'Messages that end a wait.' },
+      {
+        name: 'Sources',
+        description: 'Webhooks of third parties: where they come from and what came.',
+      },
       { name: 'Steps', description: 'The pieces of work of a flow.' },
       { name: 'Events', description: 'The audit log: one event for every change.' },
       { name: 'Engine', description: 'The service itself: its clock, its status, its health.' },

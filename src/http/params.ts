@@ -26,6 +26,13 @@ export const stepParams = Type.Object({
   }),
 })
 
+export const signalIdParams = Type.Object({
+  signal_id: Type.String({
+    description: 'The id of a signal.',
+    examples: ['019dbaf2-9a11-7d60-b2f3-6c5f0e3a4b58'],
+  }),
+})
+
 export const signalParams = Type.Object({
   ...flowParams.properties,
   name: Type.String({
@@ -33,6 +40,23 @@ export const signalParams = Type.Object({
     maxLength: maxLengths.name,
     description: 'The name of the signal.',
     examples: ['approved'],
+  }),
+})
+
+export const sourceParams = Type.Object({
+  source_id: Type.String({
+    minLength: 1,
+    maxLength: maxLengths.text,
+    description: 'The id of a source.',
+    examples: ['github'],
+  }),
+})
+
+export const messageParams = Type.Object({
+  ...sourceParams.properties,
+  message_id: Type.String({
+    description: 'The id of a message.',
+    examples: ['019dbaf2-9a11-7d60-b2f3-6c5f0e3a4b01'],
   }),
 })
 
@@ -53,6 +77,9 @@ export function pageRequest(query: { limit?: number; cursor?: string }): PageReq
     ...(query.cursor !== undefined && { cursor: query.cursor }),
   }
 }
+
+/** 204: there is nothing to say. */
+export const noContent = Type.Unsafe<undefined>(Type.Null({ description: 'Done.' }))
 
 /** 304: the caller has it already. */
 export const notModified = Type.Unsafe<undefined>(

@@ -2,12 +2,16 @@
 
 import type { EventFeedPage, FlowEventPage } from '../contract/event.ts'
 import type { Flow } from '../contract/flow.ts'
+import type { Signal } from '../contract/signal.ts'
 import type { Step } from '../contract/step.ts'
 import type { FlowEvent } from '../domain/event.ts'
 import type { FlowRecord } from '../domain/flow.ts'
+import type { SignalRecord } from '../domain/signal.ts'
 import type { StepRecord } from '../domain/step.ts'
-import type { Wait } from '../domain/wait.ts'
+import type { Branch, Wait } from '../domain/wait.ts'
 import type { Page } from '../engine/page.ts'
+
+type WireWait = NonNullable<Flow['wait']>
 
 export function presentFlow(flow: FlowRecord): Flow {
   return {
@@ -33,20 +37,36 @@ export function presentFlow(flow: FlowRecord): Flow {
 }
 
 /** Its members in one order, however the row has them. */
-function presentWait(wait: Wait): Wait {
-  const { id, since } = wait
+function presentWait(wait: Wait): WireWait {
+  const { id, since, timeout_at, on_timeout, link_expires_at } = wait
+  const common = {
+    ...(timeout_at !== undefined && { timeout_at }),
+    ...(on_timeout !== undefined && { on_timeout }),
+    ...(link_expires_at !== undefined && { link_expires_at }),
+    since,
+  }
   switch (wait.kind) {
+    case 'any':
+      return { id, kind: wait.kind, of: wait.of.map(presentBranch), ...common }
+    case 'all': {
+      const { kind, of, satisfied } = wait
+      return { id, kind, of: of.map(presentBranch), satisfied, ...common }
+    }
+    default:
+      return { id, ...presentBranch(wait), ...common }
+  }
+}
+
+function presentBranch(branch: Branch): Branch {
+  switch (branch.kind) {
     case 'timer':
-      return { id, kind: wait.kind, at: wait.at, since }
-    case 'external_event':
-      return { id, kind: wait.kind, topic: wait.topic, correlation_id: wait.correlation_id, since }
+      return { kind: branch.kind, at: branch.at }
+    case 'external_event': {
+      const { kind, topic, correlation_id } = branch
+      return { kind, topic, correlation_id }
+    }
     case 'manual':
-      return {
-        id,
-        kind: wait.kind,
-        ...(wait.signal !== undefined && { signal: wait.signal }),
-        since,
-      }
+      return { kind: branch.kind, ...(branch.signal !== undefined && { signal: branch.signal }) }
   }
 }
 
@@ -71,6 +91,30 @@ export function presentStep(step: StepRecord): Step {
     observed_at: step.observed_at,
     created_at: step.created_at,
     updated_at: step.updated_at,
+  }
+}
+
+export function presentSignal(signal: SignalRecord): Signal {
+  const { target } = signal
+  const external = target.kind === 'external_event' ? target : null
+  return {
+    id: signal.id,
+    outcome: signal.outcome,
+    topic: external?.topic ?? null,
+    correlation_id: external?.correlation_id ?? null,
+    name: target.kind === 'manual' ? target.signal : null,
+    flow_id: signal.flow_id,
+    wait_id: target.kind === 'link' ? target.wait_id : null,
+    source: signal.source === '' ? null : signal.source,
+    sender_id: signal.sender_id,
+    actor: signal.actor,
+    deliver: signal.deliver,
+    ...(signal.payload !== undefined && { payload: signal.payload }),
+    delivered_count: signal.delivered_count,
+    deliveries: signal.deliveries,
+    expires_at: signal.expires_at,
+    // Its microseconds order signals; the wire has milliseconds everywhere.
+    received_at: `${signal.received_at.slice(0, 23)}Z`,
   }
 }
 

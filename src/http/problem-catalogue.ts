@@ -231,6 +231,15 @@ export const problemKinds = {
     ],
     example: 'There is a source github already: choose another id, or replace it with PUT.',
   },
+  quota_exceeded: {
+    status: 429,
+    title: 'There is no room for more of these',
+    explanation: [
+      'The service keeps a bounded number of them, named by `limit`. Nothing was stored.',
+      'For signals: let a flow take some of those that are kept, or send `ttl: "PT0S"` when a signal that nobody waits for need not be kept. Send it again after as many seconds as `Retry-After` says.',
+    ],
+    example: '1000 signals are kept here already. Send it again when a flow has taken some.',
+  },
   overloaded: {
     status: 503,
     title: 'The service has too much to do',

@@ -6,7 +6,7 @@ import { makeId } from '../domain/id.ts'
 import type { Caller } from '../engine/change.ts'
 import type { Report } from '../engine/notice.ts'
 import type { RefusedMessage } from '../engine/refused-messages.ts'
-import type { Signals } from './interim.ts'
+import type { Signals } from '../engine/signals.ts'
 import {
   type MessageLimits,
   type MessageMap,

@@ -8,7 +8,7 @@ import { isId } from '../domain/id.ts'
 import type { JsonObject, JsonValue } from '../domain/json.ts'
 import { parseJsonText } from '../domain/json-text.ts'
 import { fillTemplate, type Template } from '../domain/template.ts'
-import type { SignalInput } from './interim.ts'
+import type { SignalInput } from '../engine/signals.ts'
 
 /** A message, however it came. */
 export interface NatsMessage {

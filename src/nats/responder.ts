@@ -1,10 +1,11 @@
 // Answers requests over core NATS: a signal in, its fate out.
 
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
+import type { SignalReceipt } from '../contract/signal.ts'
 import { errorMembers, FlowError } from '../domain/errors.ts'
 import type { JsonObject } from '../domain/json.ts'
 import type { Caller } from '../engine/change.ts'
-import type { SignalReply, Signals } from './interim.ts'
+import type { SignalFate, Signals } from '../engine/signals.ts'
 import { type MessageLimits, readMessage } from './message.ts'
 import { headersOf } from './stream.ts'
 
@@ -63,14 +64,14 @@ export function createResponder(options: ResponderOptions): Responder {
 async function fateOf(
   request: Msg,
   { signals, caller, limits }: ResponderOptions,
-): Promise<JsonObject> {
+): Promise<SignalReceipt | JsonObject> {
   try {
     const message = {
       subject: request.subject,
       headers: headersOf(request.headers),
       data: request.data,
     }
-    return presentReply(await signals.send(caller, readMessage(message, limits, null)))
+    return receiptOf(await signals.send(caller, readMessage(message, limits, null)))
   } catch (error) {
     if (error instanceof FlowError) {
       return { error: error.code, message: error.message, ...errorMembers(error) }
@@ -80,15 +81,13 @@ async function fateOf(
 }
 
 /** As `POST /signals` shows it. */
-function presentReply({ signal_id, outcome, deliveries, expires_at }: SignalReply): JsonObject {
+function receiptOf(fate: SignalFate): SignalReceipt {
   return {
-    id: signal_id,
-    outcome,
-    deliveries: deliveries.map(({ flow_id, wait_id, revision }) => ({
-      flow_id,
-      wait_id,
-      revision,
-    })),
-    expires_at,
+    id: fate.signal_id,
+    outcome: fate.outcome === 'expired' ? 'unmatched' : fate.outcome,
+    deliveries: fate.deliveries,
+    expires_at: fate.expires_at,
+    flow_id: fate.flow?.id ?? null,
+    started: fate.started,
   }
 }

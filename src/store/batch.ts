@@ -4,6 +4,7 @@ import type pg from 'pg'
 import type { DecidedFlow } from '../domain/command.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { JsonObject } from '../domain/json.ts'
+import type { Instant, SignalRecord } from '../domain/signal.ts'
 import type { StepRecord } from '../domain/step.ts'
 import type { Timestamp } from '../domain/time.ts'
 import { type Runner, rows, type Scope } from './db.ts'
@@ -11,9 +12,10 @@ import { type DueQuery, lockDue } from './due.ts'
 import { isServerError } from './errors.ts'
 import type { EventRow } from './events.ts'
 import {
-  type FlowLock,
+  type FlowLocks,
   type FlowUpdate,
   insertFlows,
+  type KeyRef,
   lockFlows,
   namespacesOf,
   openFlowsByKey,
@@ -27,22 +29,48 @@ import {
   readReplies,
   refText,
 } from './idempotency.ts'
-import { closeMatchKeys, type MatchKeyRef, type MatchKeyRow, openMatchKeys } from './match-keys.ts'
+import { type InboundMessageRow, insertInboundMessages } from './inbound.ts'
+import { type LinkRow, openLinks } from './links.ts'
+import {
+  closeMatchKeys,
+  findWaiters,
+  type MatchKeyRef,
+  type MatchKeyRow,
+  openMatchKeys,
+  type Waiter,
+  type WaiterQuery,
+} from './match-keys.ts'
+import {
+  countKept,
+  findBySender,
+  insertSignals,
+  type KeptCountQuery,
+  type KeptQuery,
+  lockKept,
+  lockSignals,
+  lockTexts,
+  type SenderRef,
+  updateSignals,
+} from './signals.ts'
 import { sql } from './sql.ts'
 import { findSteps, saveSteps } from './steps.ts'
 
 /** What a batch needs to see. Everything is given in the order in which it is to be locked. */
-export interface LockRequest {
+export interface LockRequest extends FlowLocks {
+  /** Match keys and senders' ids, as texts. */
+  texts: string[]
   idempotency: IdempotencyRef[]
-  keys: { namespace: string; key: string; shard: number }[]
-  flows: FlowLock[]
+  keys: KeyRef[]
   /** Instead of `flows`: whatever is due. */
   due: DueQuery | null
   steps: { flow_id: string; run_id: string }[]
-  /** Wait for flows that are locked elsewhere, instead of leaving them out. */
-  block: boolean
-  /** See `lockFlows`. */
-  max_state_bytes: number
+  /** Stored signals to be tried again. */
+  signals: string[]
+  senders: SenderRef[]
+  kept: KeptQuery[]
+  kept_counts: KeptCountQuery[]
+  /** Kept signals are counted no further than this. */
+  kept_bound: number
   /** The time that decisions shall use; the database's when null. */
   now: Timestamp | null
 }
@@ -50,18 +78,33 @@ export interface LockRequest {
 export interface Locked {
   /** The database's time after the locks were taken: the `now` of every decision in the batch. */
   now: Timestamp
+  /** The same with microseconds. */
+  instant: Instant
   /** The transaction, to ask for its fate if the answer to COMMIT is lost. */
   xid: string
+  /** Texts that this transaction holds. */
+  texts: Set<string>
   /** In the order in which the tick took them, or by id. */
   flows: Map<string, DecidedFlow>
   /** Flows that exist and are locked elsewhere, with their namespaces. */
   busy: Map<string, string>
+  /** Whether flows that are locked elsewhere were waited for: one that is missing is not there. */
+  block: boolean
   /** Texts (`refText`) of the idempotency keys that this transaction holds. */
   idempotency: Set<string>
   /** By the same texts. */
   replies: Map<string, KeptReply>
   open_keys: FlowRecord[]
   steps: StepRecord[]
+  /** The longest waiting first, under each match key. */
+  waiters: Waiter[]
+  /** What they were looked up by. */
+  waiter_queries: readonly WaiterQuery[]
+  /** Stored signals, by id. */
+  signals: Map<string, SignalRecord>
+  senders: SignalRecord[]
+  kept: SignalRecord[]
+  kept_counts: Map<string, number>
 }
 
 const none = Promise.resolve([])
@@ -87,33 +130,60 @@ async function together<T extends readonly unknown[]>(
 
 /** Opens a transaction, locks what the request names and reads it. One round trip; two if a flow is missing. */
 export async function lockBatch(client: Runner, request: LockRequest): Promise<Locked> {
-  const { idempotency, keys, flows, due, steps, block, max_state_bytes } = request
-  const [, held, replies, openKeys, found, known, [clock]] = await together<
+  const { texts, idempotency, keys, flows, due, steps, waiters, holders, block } = request
+  const locks = flows.length + waiters.length + holders.length > 0
+  const [
+    ,
+    held,
+    replied,
+    replies,
+    openKeys,
+    waiting,
+    found,
+    known,
+    signals,
+    senders,
+    kept,
+    counts,
+    [clock],
+  ] = await together<
     [
       unknown,
       Set<string>,
+      Set<string>,
       KeptReply[],
       FlowRecord[],
+      Waiter[],
       DecidedFlow[],
       StepRecord[],
-      { now: Timestamp; xid: string }[],
+      SignalRecord[],
+      SignalRecord[],
+      SignalRecord[],
+      Map<string, number>,
+      { now: Timestamp; instant: Instant; xid: string }[],
     ]
   >([
     client.query(begin),
+    texts.length > 0 ? lockTexts(client, texts, block) : Promise.resolve(new Set()),
     idempotency.length > 0 ? lockIdempotencyKeys(client, idempotency) : Promise.resolve(new Set()),
     idempotency.length > 0 ? readReplies(client, idempotency) : none,
     keys.length > 0 ? openFlowsByKey(client, keys) : none,
-    due !== null
-      ? lockDue(client, due)
-      : flows.length > 0
-        ? lockFlows(client, flows, max_state_bytes, block)
-        : none,
+    waiters.length > 0 ? findWaiters(client, waiters) : none,
+    due !== null ? lockDue(client, due) : locks ? lockFlows(client, request) : none,
     steps.length > 0 ? findSteps(client, steps) : none,
+    request.signals.length > 0 ? lockSignals(client, request.signals) : none,
+    request.senders.length > 0 ? findBySender(client, request.senders) : none,
+    request.kept.length > 0 ? lockKept(client, request.kept) : none,
+    request.kept_counts.length > 0
+      ? countKept(client, request.kept_counts, request.kept_bound)
+      : Promise.resolve(new Map()),
     // Cut, not rounded: a rounded time could lie ahead of the clock, and a timer fire early.
     rows(
       client,
-      sql`select date_trunc('milliseconds', coalesce(${request.now}::timestamptz, clock_timestamp())) as now,
-        pg_current_xact_id()::text as xid`,
+      sql`
+          select date_trunc('milliseconds', t.at) as now, pg_current_xact_id()::text as xid,
+            to_char(t.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as instant
+          from (select coalesce(${request.now}::timestamptz, clock_timestamp()) as at) t`,
     ),
   ])
   if (clock === undefined) throw new Error('the clock statement answered no row')
@@ -121,13 +191,22 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
   const missing = due === null ? flows.flatMap(({ id }) => (byId.has(id) ? [] : [id])) : []
   return {
     now: clock.now,
+    instant: clock.instant,
     xid: clock.xid,
+    texts: held,
     flows: byId,
     busy: missing.length > 0 ? await namespacesOf(client, missing) : new Map(),
-    idempotency: held,
+    block,
+    idempotency: replied,
     replies: new Map(replies.map((reply) => [refText(reply), reply])),
     open_keys: openKeys,
     steps: known,
+    waiters: waiting,
+    waiter_queries: waiters,
+    signals: new Map(signals.map((signal) => [signal.id, signal])),
+    senders,
+    kept,
+    kept_counts: counts,
   }
 }
 
@@ -140,7 +219,11 @@ export interface Changes {
   open_match_keys: MatchKeyRow[]
   close_match_keys: MatchKeyRef[]
   steps: StepRecord[]
-  replies: (KeptReply & { flow_id: string; expires_at: Timestamp })[]
+  links: LinkRow[]
+  new_signals: SignalRecord[]
+  signals: SignalRecord[]
+  messages: InboundMessageRow[]
+  replies: (KeptReply & { flow_id: string | null; expires_at: Timestamp })[]
 }
 
 export interface Saved {
@@ -179,6 +262,10 @@ export async function saveBatch(client: Runner, changes: Changes): Promise<SaveR
     changes.close_match_keys.length > 0 ? closeMatchKeys(client, changes.close_match_keys) : none,
     changes.open_match_keys.length > 0 ? openMatchKeys(client, changes.open_match_keys) : none,
     changes.steps.length > 0 ? saveSteps(client, changes.steps) : none,
+    changes.links.length > 0 ? openLinks(client, changes.links) : none,
+    changes.new_signals.length > 0 ? insertSignals(client, changes.new_signals) : none,
+    changes.signals.length > 0 ? updateSignals(client, changes.signals) : none,
+    changes.messages.length > 0 ? insertInboundMessages(client, changes.messages) : none,
     changes.replies.length > 0 ? keepReplies(client, changes.replies) : none,
   ])
   const committed = client.query(commit)

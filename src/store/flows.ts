@@ -7,6 +7,7 @@ import type { Timestamp } from '../domain/time.ts'
 import type { WaitKind } from '../domain/wait.ts'
 import { type Runner, read, rows, type Scope } from './db.ts'
 import { type EventRow, eventColumns } from './events.ts'
+import { type WaiterQuery, waitingFlows } from './match-keys.ts'
 import { join, raw, type Sql, sql } from './sql.ts'
 
 /** Columns of a flow without its state; the same names as the members of `FlowControl`. */
@@ -45,14 +46,25 @@ export interface FlowLock {
   id: string
   /** Whether the state must be read too. */
   state: boolean
-  /** Bytes that may be added to the state: past the limit together, the state is read as well. */
-  bytes: number
 }
 
 type LockedRow = Omit<DecidedFlow, 'state'> & { state: JsonObject | null }
 
 function decided({ state, ...flow }: LockedRow): DecidedFlow {
   return state === null ? flow : { ...flow, state }
+}
+
+/** Which flows to lock: named ones, and those that only the database knows. */
+export interface FlowLocks {
+  flows: readonly FlowLock[]
+  /** The flows that wait longest under these match keys. */
+  waiters: readonly WaiterQuery[]
+  /** The open flows that hold these business keys. */
+  holders: readonly KeyRef[]
+  /** A larger state, in bytes, is read in any case: something might not fit into it. */
+  state_room: number
+  /** Wait for flows that are locked elsewhere, instead of leaving them out. */
+  block: boolean
 }
 
 /**
@@ -63,22 +75,20 @@ function decided({ state, ...flow }: LockedRow): DecidedFlow {
  * without statistics would have every entry of the namespace read in another index. Whose flow it is
  * must be judged by what comes back.
  */
-export async function lockFlows(
-  runner: Runner,
-  locks: readonly FlowLock[],
-  maxStateBytes: number,
-  block: boolean,
-): Promise<DecidedFlow[]> {
-  const ids = locks.map(({ id }) => id)
-  const whole = locks.filter(({ state }) => state).map(({ id }) => id)
-  const room = maxStateBytes - Math.max(0, ...locks.map(({ bytes }) => bytes))
+export async function lockFlows(runner: Runner, locks: FlowLocks): Promise<DecidedFlow[]> {
+  const { flows, waiters, holders, block } = locks
+  const ids = flows.map(({ id }) => id)
+  const whole = flows.filter(({ state }) => state).map(({ id }) => id)
   const found = await rows<LockedRow>(
     runner,
     sql`
       select ${controlOfF},
-        case when f.id = any(${whole}::uuid[]) or f.state_bytes > ${room} then f.state end as state
+        case when f.id = any(${whole}::uuid[]) or f.state_bytes > ${locks.state_room}
+          or f.wait->>'kind' = 'all' then f.state end as state
       from flows f
-      where f.id = any(${ids}::uuid[])
+      where f.id = any(${ids}::uuid[]${waiters.length > 0 ? sql` || ${waitingFlows(waiters)}` : raw('')}${
+        holders.length > 0 ? sql` || array(select f.id from ${openByKey(holders)})` : raw('')
+      })
       order by f.id
       for no key update ${raw(block ? '' : 'skip locked')}`,
   )
@@ -206,20 +216,26 @@ export async function insertFlows(
  */
 export async function openFlowsByKey(
   runner: Runner,
-  keys: readonly { namespace: string; key: string; shard: number }[],
+  keys: readonly KeyRef[],
 ): Promise<FlowRecord[]> {
-  return rows<FlowRecord>(
-    runner,
-    sql`
-      select ${allOfF}
-      from json_to_recordset(${JSON.stringify(keys)}::json)
-        as k(namespace text, key text, shard smallint)
-      cross join lateral (
-        select * from flows o
-        where o.namespace = k.namespace and o.key = k.key and o.shard = k.shard
-          and o.closed_at is null
-        limit 1) f`,
-  )
+  return rows<FlowRecord>(runner, sql`select ${allOfF} from ${openByKey(keys)}`)
+}
+
+/** A business key, in the scope in which it is unique. */
+export interface KeyRef {
+  namespace: string
+  key: string
+  shard: number
+}
+
+function openByKey(keys: readonly KeyRef[]): Sql {
+  return sql`
+    json_to_recordset(${JSON.stringify(keys)}::json) as k(namespace text, key text, shard smallint)
+    cross join lateral (
+      select * from flows o
+      where o.namespace = k.namespace and o.key = k.key and o.shard = k.shard
+        and o.closed_at is null
+      limit 1) f`
 }
 
 /** Flows by id, in any order; absent ones are left out. */

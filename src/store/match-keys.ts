@@ -1,7 +1,8 @@
 // What present waits can be found by, as rows.
 
+import type { Instant } from '../domain/signal.ts'
 import { type Runner, read, rows, type Scope } from './db.ts'
-import { sql } from './sql.ts'
+import { type Sql, sql } from './sql.ts'
 
 export interface MatchKeyRow {
   namespace: string
@@ -11,10 +12,65 @@ export interface MatchKeyRow {
   wait_id: string
   flow_shard: number
   shard: number
-  since: string
+  since: Instant
 }
 
 export type MatchKeyRef = Omit<MatchKeyRow, 'flow_shard' | 'since'>
+
+/** A wait that a signal could end, as it was when it was looked up. */
+export type Waiter = Omit<MatchKeyRow, 'flow_shard' | 'shard'>
+
+/** The longest waiting under a match key, after a place when one is given. */
+export interface WaiterQuery {
+  namespace: string
+  topic: string
+  correlation_id: string
+  limit: number
+  after: { since: Instant; wait_id: string } | null
+}
+
+/** Rows of match keys by queries, as `w`: the oldest waits first, in each. */
+function waiting(queries: readonly WaiterQuery[]): Sql {
+  const parameters = queries.map(({ after, ...query }) => ({
+    ...query,
+    ...(after && { after_since: after.since, after_wait: after.wait_id }),
+  }))
+  return sql`
+    json_to_recordset(${JSON.stringify(parameters)}::json) as q(
+      namespace text, topic text, correlation_id text, "limit" integer,
+      after_since timestamptz, after_wait uuid)
+    cross join lateral (
+      select m.* from match_keys m
+      where m.namespace = q.namespace and m.topic = q.topic
+        and m.correlation_id = q.correlation_id
+        and (m.since, m.wait_id) > (coalesce(q.after_since, '-infinity'),
+          coalesce(q.after_wait, '00000000-0000-0000-0000-000000000000'))
+      order by m.since, m.wait_id
+      limit q.limit) w`
+}
+
+/** Flows of the longest waiting, as an array for `any`. */
+export function waitingFlows(queries: readonly WaiterQuery[]): Sql {
+  return sql`array(select w.flow_id from ${waiting(queries)})`
+}
+
+/**
+ * Finds waits by match key. To be called under the locks of these: then none can be added, and one
+ * that ends meanwhile is found out under the lock of its flow.
+ */
+export async function findWaiters(
+  runner: Runner,
+  queries: readonly WaiterQuery[],
+): Promise<Waiter[]> {
+  return rows<Waiter>(
+    runner,
+    sql`
+      select w.namespace, w.topic, w.correlation_id, w.flow_id, w.wait_id,
+        to_char(w.since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as since
+      from ${waiting(queries)}
+      order by w.since, w.wait_id`,
+  )
+}
 
 export async function openMatchKeys(runner: Runner, keys: readonly MatchKeyRow[]): Promise<void> {
   await rows(

@@ -165,19 +165,20 @@ describe('batches', () => {
     const wait = { kind: 'external_event', topic: 't', correlation_id: 'c' } as const
     const waiting = await change(flow.id, { type: 'wait', wait_id: flow.id, wait })
     expect(waiting.flow.state).toEqual({ base: 1, a: 1 })
-    const missed = await engine.signals.signal(caller, flow.id, 'name', 1)
-    expect([missed.outcome, missed.flow.state]).toEqual(['unmatched', { base: 1, a: 1 }])
-    const event = { topic: 't', correlation_id: 'c', payload: [1], sender_id: 's' }
-    const hit = await engine.signals.resumeExternal(caller, flow.id, event)
-    expect([hit.outcome, hit.flow.state]).toEqual([
+    const named = { kind: 'manual', signal: 'name' } as const
+    const missed = await engine.signals.send(caller, { target: named, flow_id: flow.id, ttl: 0 })
+    expect([missed.outcome, missed.flow]).toEqual(['unmatched', null])
+    const event = { target: wait, flow_id: flow.id, payload: [1], sender_id: 's' }
+    const hit = await engine.signals.send(caller, event)
+    expect([hit.outcome, hit.flow?.state]).toEqual([
       'delivered',
       { base: 1, a: 1, resume_event: [1] },
     ])
     const asked = await change(flow.id, { type: 'request_cancel' })
-    expect(asked.flow.state).toEqual(hit.flow.state)
+    expect(asked.flow.state).toEqual(hit.flow?.state)
     const again = await change(flow.id, { type: 'request_cancel' })
-    expect([again.outcome, again.flow.state]).toEqual(['unchanged', hit.flow.state])
-    expect((await change(flow.id, { type: 'cancel' })).flow.state).toEqual(hit.flow.state)
+    expect([again.outcome, again.flow.state]).toEqual(['unchanged', hit.flow?.state])
+    expect((await change(flow.id, { type: 'cancel' })).flow.state).toEqual(hit.flow?.state)
   })
 
   test('a wait that opens and closes within one batch leaves no match key', async () => {

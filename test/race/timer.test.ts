@@ -217,7 +217,7 @@ test('a signal and its wait: the one that locks first decides, and nobody is ask
   await untilBlockedBy(gate)
   const signals = Promise.all(
     [1, 2, 3].map((payload) =>
-      clock.signals.resumeExternal(caller, id, { topic: 't', correlation_id: 'c', payload }),
+      clock.signals.send(caller, { target: wait, flow_id: id, payload, ttl: 0 }),
     ),
   )
   await untilBlocked(clock)

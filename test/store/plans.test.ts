@@ -6,7 +6,13 @@ import type { DecidedFlow } from '../../src/domain/command.ts'
 import { createFlow as bear } from '../../src/domain/create.ts'
 import { type Database, openDatabase, type Runner } from '../../src/store/db.ts'
 import { lockDue, readNextDue } from '../../src/store/due.ts'
-import { lockFlows, namespacesOf, openFlowsByKey, updateFlows } from '../../src/store/flows.ts'
+import {
+  type FlowLocks,
+  lockFlows,
+  namespacesOf,
+  openFlowsByKey,
+  updateFlows,
+} from '../../src/store/flows.ts'
 import { openSession, type Session } from '../support/engine.ts'
 import * as samples from '../support/flow-samples.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
@@ -104,7 +110,13 @@ function wholeScans(plan: string): string[] {
 
 const flow: DecidedFlow = samples.flowIn('running')
 const born = bear(samples.place, samples.newFlow, samples.start, samples.limits)
-const locks = [{ id: samples.id(1), namespace: 'default', state: true, bytes: 0 }]
+const locks: FlowLocks = {
+  flows: [{ id: samples.id(1), state: true }],
+  waiters: [],
+  holders: [],
+  state_room: 1_000,
+  block: false,
+}
 const events = born.events.map((event) => ({ ...event, shard: 60, namespace: 'default' }))
 const due = { now: null, from: null, limit: 500, except: [] }
 
@@ -122,15 +134,15 @@ const statements: [string, 'writer' | 'reader', (runner: Runner) => Promise<unkn
       }),
   ],
   ['the look at the next due time', 'reader', (runner) => readNextDue(runner, due)],
-  ['the lock of a batch', 'writer', (runner) => lockFlows(runner, locks, 1_000, false)],
-  ['the blocking lock', 'writer', (runner) => lockFlows(runner, locks, 1_000, true)],
+  ['the lock of a batch', 'writer', (runner) => lockFlows(runner, locks)],
+  ['the blocking lock', 'writer', (runner) => lockFlows(runner, { ...locks, block: true })],
   [
     'the look for flows locked elsewhere',
     'writer',
     (runner) =>
       namespacesOf(
         runner,
-        locks.map(({ id }) => id),
+        locks.flows.map(({ id }) => id),
       ),
   ],
   [
@@ -254,10 +266,12 @@ test('the tick leaves out what is before the mark, what rests, and what is not d
 
 test('batches lock in the order of their ids, whatever order they come in', async () => {
   const { rows } = await session.query<{ id: string }>('select id from flows limit 200')
-  const shuffled = rows.map(({ id }) => ({ id, namespace: 'default', state: false, bytes: 0 }))
+  const shuffled = rows.map(({ id }) => ({ id, state: false }))
   const client = await database.scope.writer.connect()
   await client.query('begin')
-  const ids = (await lockFlows(client, shuffled, 1_000, true)).map(({ id }) => id)
+  const ids = (await lockFlows(client, { ...locks, flows: shuffled, block: true })).map(
+    ({ id }) => id,
+  )
   await client.query('rollback')
   client.release()
   expect(ids).toHaveLength(200)

@@ -8,6 +8,7 @@ import { createEngine, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import { createApp } from '../../src/http/app.ts'
 import { openDatabase } from '../../src/store/db.ts'
+import { signalSettings } from './engine.ts'
 import { createTestDatabase } from './postgres.ts'
 
 export interface ApiAnswer {
@@ -42,7 +43,7 @@ interface Response {
 }
 
 /** Starts it, with its loops unless `loops` is false. */
-export async function startApi({ loops = true } = {}): Promise<Api> {
+export async function startApi({ loops = true, allowUnsigned = false } = {}): Promise<Api> {
   const database = await createTestDatabase()
   const notices: Notice[] = []
   const report = (notice: Notice) => {
@@ -59,9 +60,11 @@ export async function startApi({ loops = true } = {}): Promise<Api> {
     scope: db.scope,
     version: '0.0.0',
     limits: { state_bytes: 262_144, labels: 32 },
+    signals: signalSettings,
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
+    inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
     report,
   })
   const shutdown = new AbortController()

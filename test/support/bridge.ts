@@ -3,8 +3,8 @@
 import type { Caller } from '../../src/engine/change.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import type { RefusedMessage } from '../../src/engine/refused-messages.ts'
+import type { SignalFate, SignalInput } from '../../src/engine/signals.ts'
 import { type Bridge, type BridgeOptions, createBridge } from '../../src/nats/bridge.ts'
-import type { SignalInput, SignalReply } from '../../src/nats/interim.ts'
 import { bridgeSettings, type NatsSettings } from '../../src/nats/settings.ts'
 
 export interface TestBridge extends Bridge {
@@ -34,7 +34,7 @@ export function startBridge(
 
 /** An engine that has no database: `answer` decides what becomes of a signal, `keep` of a refused message. */
 export function standIn(
-  answer: (input: SignalInput, count: number) => Promise<Partial<SignalReply>>,
+  answer: (input: SignalInput, count: number) => Promise<Partial<SignalFate>>,
   keep: (message: RefusedMessage) => Promise<void> = async () => {},
 ): StandIn {
   const sent: StandIn['sent'] = []

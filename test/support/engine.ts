@@ -8,6 +8,7 @@ import type { FlowRecord } from '../../src/domain/flow.ts'
 import type { Caller } from '../../src/engine/change.ts'
 import { createEngine, type EngineOptions, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
+import type { SignalSettings } from '../../src/engine/signals.ts'
 import { type Database, openDatabase } from '../../src/store/db.ts'
 
 export const caller: Caller = { namespace: 'default', actor: 'tester' }
@@ -17,6 +18,14 @@ export const newFlow: NewFlow = {
   goal: 'triage inbox',
   owner_session_key: 'agent:kate',
   requester_origin: 'user-1',
+}
+
+export const signalSettings: SignalSettings = {
+  ttl: 86_400_000,
+  max_ttl: 30 * 86_400_000,
+  kept: 1_000,
+  payload_bytes: 262_144,
+  retention: 30 * 86_400_000,
 }
 
 export interface TestEngine extends RunningEngine {
@@ -48,9 +57,11 @@ export function openEngine(url: string, options: TestEngineOptions = {}): TestEn
   const engine = createEngine({
     version: '0.0.0-test',
     limits: { state_bytes: 262_144, labels: 32 },
+    signals: signalSettings,
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
+    inbound: { allowUnsigned: false, retention: 30 * 24 * 60 * 60 * 1000 },
     ...more,
     scope: database.scope,
     report: (notice) => notices.push(notice),

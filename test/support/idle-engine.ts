@@ -16,7 +16,16 @@ export function idleEngine(): Engine {
       list: unexpected,
       waitFor: unexpected,
     },
-    signals: { resumeExternal: unexpected, signal: unexpected },
+    signals: { send: unexpected, get: unexpected, list: unexpected, redeliver: unexpected },
+    sources: {
+      create: unexpected,
+      get: unexpected,
+      list: unexpected,
+      replace: unexpected,
+      remove: unexpected,
+    },
+    inbound: { receive: unexpected, replay: unexpected },
+    messages: { list: unexpected, get: unexpected, test: unexpected },
     steps: { observe: unexpected, get: unexpected, list: unexpected },
     events: { list: unexpected, feed: unexpected },
     waitEngine: {

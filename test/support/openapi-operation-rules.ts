@@ -85,7 +85,8 @@ export const operationRules: Rule[] = [
         const { 201: created, 204: empty, 304: same } = operation.responses
         if (created !== undefined && !isReference(created)) {
           const { headers = {} } = created
-          if (!('Location' in headers && 'ETag' in headers)) return `${at} 201`
+          const versioned = 'ETag' in headers || !at.includes(' /flows')
+          if (!('Location' in headers && versioned)) return `${at} 201`
         }
         return [empty, same].some((response) => response && 'content' in response) && at
       }),
@@ -141,7 +142,9 @@ export const operationRules: Rule[] = [
           )
           return wrong.length > 0 && `${at}: ${wrong}`
         }),
-        ...inPaths.filter((name) => !['flow_id', 'run_id', 'name'].includes(name)),
+        ...inPaths.filter(
+          (name) => !['flow_id', 'run_id', 'name', 'source_id', 'message_id'].includes(name),
+        ),
         ...paths.filter((path) => path.startsWith('/flows/{') && !path.includes('{flow_id}')),
       ]
     },

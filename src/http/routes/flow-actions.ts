@@ -13,19 +13,18 @@ import {
   UpdateFlowStateSchema,
 } from '../../contract/flow.ts'
 import { ref } from '../../contract/kit.ts'
-import { MoveTimerSchema, type WaitRequest, WaitRequestSchema } from '../../contract/wait.ts'
+import { MoveTimerSchema, WaitRequestSchema } from '../../contract/wait.ts'
 import type { Command } from '../../domain/command.ts'
 import type { ErrorCode } from '../../domain/errors.ts'
-import { invalid } from '../../domain/errors.ts'
-import { parseDuration, parseTimestamp } from '../../domain/formats.ts'
+import { parseTimestamp } from '../../domain/formats.ts'
 import { shardIndexOf } from '../../domain/id.ts'
-import type { WaitSpec } from '../../domain/wait.ts'
 import { mintId } from '../../engine/ids.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { changeHeaders, changeOptions } from '../headers.ts'
 import { flowIdOf, flowParams, noQuery } from '../params.ts'
 import { presentFlow } from '../present.ts'
+import { waitSpec } from '../wait-spec.ts'
 
 const changes = { tags: ['Flows'], params: flowParams, querystring: noQuery }
 const waits = { tags: ['Waits'], params: flowParams, querystring: noQuery }
@@ -83,7 +82,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         operationId: 'waitFlow',
         summary: 'Let a flow wait',
         description:
-          'From `running` to `waiting`. The wait has an id of its own, which whatever ends it names.',
+          'From `running` to `waiting`. The wait has an id of its own, which whatever ends it names. When a signal was kept for it, the flow is running again in the same step.',
         'x-problems': moving,
         body: ref(WaitRequestSchema),
         response: flow,
@@ -107,7 +106,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         operationId: 'moveTimer',
         summary: 'Move a pending timer',
         description:
-          'Sets another time for the timer that the flow waits on. The wait keeps its id.',
+          'Sets another time for the one timer that the flow waits on. The wait keeps its id.',
         'x-problems': ['not_found', 'wait_conflict', 'already_terminal', 'cancel_pending'],
         body: ref(MoveTimerSchema),
         response: flow,
@@ -227,21 +226,4 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
   )
 
   done()
-}
-
-function waitSpec(wait: WaitRequest): WaitSpec {
-  if (wait.kind !== 'timer') return wait
-  if (wait.at !== undefined && wait.after !== undefined) {
-    throw invalid('/after', 'not_together', 'Send at or after, not both.')
-  }
-  if (wait.at !== undefined) return { kind: 'timer', at: parseTimestamp(wait.at, '/at') }
-  if (wait.after !== undefined) return { kind: 'timer', after: parseDuration(wait.after, '/after') }
-  throw invalid(
-    '/at',
-    'required',
-    'A timer needs at (a time) or after (a duration such as PT1H).',
-    {
-      allowed: ['at', 'after'],
-    },
-  )
 }

@@ -1,0 +1,200 @@
+// What a batch must lock and read before its entries can be decided.
+
+import type { LockRequest } from '../store/batch.ts'
+import type { DueQuery } from '../store/due.ts'
+import type { WaiterQuery } from '../store/match-keys.ts'
+import type { KeptQuery } from '../store/signals.ts'
+import {
+  branchesOf,
+  type ChangeEntry,
+  type Entry,
+  flowIdOf,
+  isBroadcast,
+  matchText,
+  needsState,
+  textsOf,
+} from './entry.ts'
+import { keptText, type SignalLimits, wakeBatch } from './signalling.ts'
+
+/** An entry that is to be decided. */
+export interface Item {
+  entry: Entry
+  /** What it may add to the state of a flow (`stateBytes`). */
+  bytes: number
+  /** The state is needed in any case. */
+  whole: boolean
+  /** How often it was tried already. */
+  attempts: number
+}
+
+/** More waits than signals are looked up: some may have ended since, or cannot take one. */
+const spareWaiters = 4
+
+/**
+ * What to lock and read for entries, in the order in which everything is locked.
+ *
+ * @param block wait for what is locked elsewhere, instead of leaving it out.
+ */
+export function lockRequest(
+  items: readonly Item[],
+  limits: SignalLimits,
+  block: boolean,
+): LockRequest {
+  const request = emptyRequest(limits, block)
+  const flows = new Map<string, LockRequest['flows'][number]>()
+  const waiters = new Map<string, WaiterQuery>()
+  const texts = new Set<string>()
+  const waits: ChangeEntry[] = []
+  // Signals reach flows that nobody named: those that have a command of their own here are read
+  // whole, so that each answer has the state of its own revision.
+  const reaching = items.some(
+    ({ entry }) => isBroadcast(entry) || (entry.type === 'signal' && entry.start !== null),
+  )
+  for (const { entry, bytes, whole, attempts } of items) {
+    const { namespace } = entry.caller
+    request.state_room = Math.min(request.state_room, limits.state_bytes - bytes)
+    if (entry.keep !== null) request.idempotency.push(entry.keep.ref)
+    for (const text of textsOf(entry)) texts.add(text)
+    const id = flowIdOf(entry)
+    if (id !== null) {
+      // Two commands on one flow fold here, so that each answer has the state of its revision.
+      const state = flows.has(id) || reaching || whole || needsState(entry)
+      flows.set(id, { id, state })
+    }
+    switch (entry.type) {
+      case 'create': {
+        const { key } = entry.input
+        if (key !== undefined) request.keys.push({ namespace, key, shard: entry.shard })
+        break
+      }
+      case 'change':
+        if (entry.command.type === 'observe') {
+          request.steps.push({ flow_id: entry.flow_id, run_id: entry.command.observation.run_id })
+        }
+        if (entry.command.type === 'wait') waits.push(entry)
+        break
+      case 'signal':
+        if (entry.start !== null) {
+          const { shard, input } = entry.start
+          request.keys.push({ namespace, key: input.key, shard })
+        }
+        addArrival(entry)
+        break
+      case 'redeliver':
+        request.signals.push(entry.signal.id)
+        break
+    }
+    if (entry.type === 'signal' || entry.type === 'redeliver') addWaiters(entry, attempts)
+  }
+  request.texts = [...texts].sort()
+  request.flows = [...flows.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+  request.waiters = [...waiters.values()]
+  request.holders = items.some(({ entry }) => entry.type === 'signal' && entry.start !== null)
+    ? request.keys
+    : []
+  request.signals.sort()
+  request.kept = keptQueries(waits)
+  return request
+
+  function addArrival(entry: Extract<Entry, { type: 'signal' }>): void {
+    const { namespace } = entry.caller
+    const { target, flow_id, source, sender_id, ttl } = entry.signal
+    if (sender_id !== null) {
+      if (target.kind === 'external_event') {
+        const { correlation_id } = target
+        request.senders.push({ source, sender_id, namespace, correlation_id })
+      } else if (flow_id !== null) request.senders.push({ source, sender_id, flow_id })
+    }
+    if (ttl === 0) return
+    const text = keptText({ namespace, target, flow_id })
+    if (request.kept_counts.some((query) => query.text === text)) return
+    if (target.kind === 'external_event') {
+      const { topic, correlation_id } = target
+      request.kept_counts.push({ text, namespace, topic, correlation_id })
+    } else if (flow_id !== null) request.kept_counts.push({ text, flow_id })
+  }
+
+  function addWaiters(
+    entry: Extract<Entry, { type: 'signal' | 'redeliver' }>,
+    attempts: number,
+  ): void {
+    const { namespace } = entry.caller
+    const { target, deliver } = entry.signal
+    if (!isBroadcast(entry) || target.kind !== 'external_event') return
+    const text = matchText(namespace, target)
+    const known = waiters.get(text)
+    const after = entry.type === 'redeliver' ? (entry.signal.waking?.after ?? null) : null
+    const { topic, correlation_id } = target
+    // When none of those found could take it, the next try looks further.
+    const more = (deliver === 'all' ? wakeBatch : 1 + spareWaiters) * 8 ** Math.max(0, attempts - 1)
+    waiters.set(text, {
+      namespace,
+      topic,
+      correlation_id,
+      limit: (known?.limit ?? 0) + more,
+      // Two at once look from the start: what one of them has woken is gone.
+      after: known === undefined ? after : null,
+    })
+  }
+}
+
+/** What the waits of a batch could take. */
+function keptQueries(waits: readonly ChangeEntry[]): KeptQuery[] {
+  const queries = new Map<string, KeptQuery & { what: string }>()
+  const wanted = new Map<string, number>()
+  for (const { flow_id, caller, command } of waits) {
+    if (command.type !== 'wait') continue
+    for (const branch of branchesOf(command.wait)) {
+      if (branch.kind === 'timer') continue
+      const name = branch.kind === 'manual' ? (branch.signal ?? null) : null
+      const what =
+        branch.kind === 'external_event'
+          ? matchText(caller.namespace, branch)
+          : JSON.stringify([flow_id, name])
+      wanted.set(what, (wanted.get(what) ?? 0) + 1)
+      queries.set(`${what} ${flow_id}`, {
+        what,
+        flow_id,
+        limit: 0,
+        ...(branch.kind === 'external_event'
+          ? {
+              namespace: caller.namespace,
+              topic: branch.topic,
+              correlation_id: branch.correlation_id,
+            }
+          : { name }),
+      })
+    }
+  }
+  // Several waits for the same take one each, and each sees those that are for its own flow alone.
+  return [...queries.values()].map(({ what, ...query }) => ({
+    ...query,
+    limit: wanted.get(what) ?? 0,
+  }))
+}
+
+function emptyRequest(limits: SignalLimits, block: boolean): LockRequest {
+  return {
+    texts: [],
+    idempotency: [],
+    keys: [],
+    flows: [],
+    waiters: [],
+    holders: [],
+    due: null,
+    steps: [],
+    signals: [],
+    senders: [],
+    kept: [],
+    kept_counts: [],
+    kept_bound: limits.kept_signals,
+    block,
+    state_room: limits.state_bytes,
+    now: null,
+  }
+}
+
+/** What to lock and read to fire whatever is due. */
+export function dueRequest(due: DueQuery, limits: SignalLimits): LockRequest {
+  return { ...emptyRequest(limits, false), due, now: due.now }
+}

@@ -1,0 +1,358 @@
+// Signals and waits of one batch: each signal meets the waits that are there, or is kept for one to
+// come. Under the locks that the batch holds, so that whichever comes first, the other finds it.
+
+import type { DecidedFlow, Decision, DomainLimits } from '../domain/command.ts'
+import { FlowError } from '../domain/errors.ts'
+import { type FlowRecord, isTerminal } from '../domain/flow.ts'
+import {
+  byAge,
+  isFor,
+  listedDeliveries,
+  type SignalDelivery,
+  type SignalRecord,
+} from '../domain/signal.ts'
+import type { Locked } from '../store/batch.ts'
+import type { SignalReply } from './change.ts'
+import { matchText, type RedeliverEntry, type SignalEntry, senderText } from './entry.ts'
+import { busy, ended, type Workspace } from './workspace.ts'
+
+/** Waits that `deliver: all` wakes in one transaction; the rest follows in others. */
+export const wakeBatch = 100
+
+/** What becomes of a signal within a batch; `again`: its premise changed, so it belongs into the next one. */
+export type SignalVerdict = { reply: SignalReply; needs: string | null } | 'again' | 'busy'
+
+export interface SignalLimits extends DomainLimits {
+  /** Signals kept for one topic and correlation, or for one flow by name. */
+  kept_signals: number
+}
+
+export interface Signalling {
+  receive(entry: SignalEntry): SignalVerdict
+  redeliver(entry: RedeliverEntry): SignalVerdict
+  /**
+   * A decision that lets a flow wait, followed by those of the kept signals that act on this wait, the
+   * oldest first. Nothing is applied; `commit` marks the signals as delivered. Throws `limit_exceeded`
+   * when a payload does not fit.
+   */
+  followUp(waiting: Decision): { decisions: Decision[]; commit: () => void }
+  finish(): void
+}
+
+/** A delivery to one flow. */
+interface Delivered {
+  delivery: SignalDelivery
+  flow: DecidedFlow
+}
+
+export function createSignalling(work: Workspace, limits: SignalLimits): Signalling {
+  const { locked, changes } = work
+  const senders = new Map<string, SignalRecord>()
+  for (const signal of locked.senders) remember(signal)
+  const kept = [...locked.kept].sort(byAge)
+  const counts = new Map(locked.kept_counts)
+  const stored = new Map(locked.signals)
+  for (const signal of kept) if (!stored.has(signal.id)) stored.set(signal.id, signal)
+  const truncated = truncatedKeys(locked)
+  const added = new Map<string, SignalRecord>()
+  const changed = new Set<string>()
+
+  function remember(signal: SignalRecord): void {
+    const text = senderText(signal.namespace, signal)
+    if (text !== null) senders.set(text, signal)
+  }
+
+  /** Lets a signal act on a flow. Null when the flow does not wait for it, or cannot take it. */
+  function deliverTo(flow: DecidedFlow, signal: SignalRecord, aimed: boolean): Delivered | null {
+    if (!aimed && (flow.wait === null || flow.cancel_requested)) return null
+    let decision: Decision
+    try {
+      decision = work.decide(flow, commandOf(signal), signal.actor)
+    } catch (error) {
+      // The sender is not at fault when somebody else's flow has no room.
+      if (!aimed && error instanceof FlowError) return null
+      throw error
+    }
+    if (decision.outcome !== 'delivered') return null
+    work.apply(decision)
+    return { delivery: deliveryOf(flow, decision), flow: decision.flow }
+  }
+
+  /** Delivers to whoever waits under the signal's match key. */
+  function broadcast(
+    signal: SignalRecord,
+  ): { delivered: Delivered[]; waking: SignalRecord['waking'] } | 'again' | 'busy' {
+    const { target, namespace, deliver, waking } = signal
+    if (target.kind !== 'external_event') return { delivered: [], waking: null }
+    const delivered: Delivered[] = []
+    let missed = false
+    let last: { since: string; wait_id: string } | null = waking?.after ?? null
+    for (const waiter of work.waiters(namespace, target)) {
+      // What began to wait after the signal came is not for it to wake.
+      if (waking !== null && waiter.since >= signal.received_at) continue
+      last = { since: waiter.since, wait_id: waiter.wait_id }
+      const flow = work.flow(waiter.flow_id)
+      if (flow === undefined) {
+        // Locked elsewhere; where locks were waited for, it is gone.
+        if (!locked.block) missed = true
+        if (missed && deliver === 'one') break
+        continue
+      }
+      if (flow.wait?.id !== waiter.wait_id) continue
+      const done = deliverTo(flow, signal, false)
+      if (done === null) continue
+      delivered.push(done)
+      if (deliver === 'one') return { delivered, waking: null }
+    }
+    if (missed && delivered.length === 0) return 'busy'
+    const more = truncated.has(matchText(namespace, target))
+    if (more && delivered.length === 0 && waking === null) return 'again'
+    if (deliver === 'one' || !(more || missed)) return { delivered, waking: null }
+    // What was locked elsewhere is looked for again from the same place.
+    const stay = missed || waking === null
+    return { delivered, waking: { after: stay ? (waking?.after ?? null) : last } }
+  }
+
+  function commandOf(signal: SignalRecord) {
+    return {
+      type: 'signal' as const,
+      signal_id: signal.id,
+      target: signal.target,
+      ...(signal.sender_id !== null && { sender_id: signal.sender_id }),
+      ...(signal.payload !== undefined && { payload: signal.payload }),
+    }
+  }
+
+  /** Writes deliveries down in a signal's row. */
+  function record(
+    signal: SignalRecord,
+    deliveries: readonly SignalDelivery[],
+    waking: SignalRecord['waking'],
+  ): SignalRecord {
+    const next: SignalRecord = {
+      ...signal,
+      outcome:
+        signal.outcome === 'delivered' || deliveries.length > 0 ? 'delivered' : signal.outcome,
+      deliveries: [...signal.deliveries, ...deliveries].slice(0, listedDeliveries),
+      delivered_count: signal.delivered_count + deliveries.length,
+      waking,
+    }
+    save(next)
+    return next
+  }
+
+  function save(signal: SignalRecord): void {
+    if (stored.has(signal.id)) {
+      stored.set(signal.id, signal)
+      changed.add(signal.id)
+    } else added.set(signal.id, signal)
+    const place = kept.findIndex(({ id }) => id === signal.id)
+    if (place >= 0) kept[place] = signal
+    remember(signal)
+  }
+
+  /** Keeps a signal that found no wait, or answers `unmatched` when it is not to be kept. */
+  function keep(
+    entry: SignalEntry,
+    signal: SignalRecord,
+    flow: FlowRecord | null,
+    started: boolean,
+  ): SignalVerdict {
+    const { ttl } = entry.signal
+    if (ttl === 0) return answer('unmatched', signal, flow, started)
+    const text = keptText(signal)
+    const count = counts.get(text) ?? 0
+    if (count >= limits.kept_signals) {
+      throw new FlowError(
+        'quota_exceeded',
+        `${limits.kept_signals} signals are kept here already. Send it again when a flow has taken some.`,
+        { limit: 'kept_signals', maximum: limits.kept_signals, retry_after: 60 },
+      )
+    }
+    counts.set(text, count + 1)
+    const expires_at = new Date(Date.parse(locked.now) + ttl).toISOString()
+    const buffered: SignalRecord = { ...signal, outcome: 'buffered', expires_at }
+    added.set(buffered.id, buffered)
+    kept.push(buffered)
+    remember(buffered)
+    return answer('buffered', buffered, flow, started)
+  }
+
+  /** Tries to deliver; null when nobody waits for it. */
+  function attempt(entry: SignalEntry, signal: SignalRecord): SignalVerdict | null {
+    if (signal.flow_id !== null) {
+      const flow = work.flowFor(entry.caller, signal.flow_id, entry.if_match)
+      if (flow === busy) return 'busy'
+      const done = deliverTo(flow, signal, true)
+      if (done === null) return null
+      return answer('delivered', record(signal, [done.delivery], null), done.flow, false)
+    }
+    const sent = broadcast(signal)
+    if (sent === 'again' || sent === 'busy') return sent
+    const { delivered, waking } = sent
+    if (delivered.length === 0) return null
+    const deliveries = delivered.map(({ delivery }) => delivery)
+    return answer('delivered', record(signal, deliveries, waking), null, false)
+  }
+
+  /** For `start_if_absent`: the flow that the signal is for, made if need be. */
+  function flowOf(
+    entry: SignalEntry,
+  ): { flow: FlowRecord | DecidedFlow; started: boolean } | 'again' | 'busy' | null {
+    const { start, caller } = entry
+    if (start === null) return null
+    const holder = work.holder(caller.namespace, start.input.key)
+    if (holder === ended) return 'again'
+    if (holder === null) {
+      const { flow_id: id, shard, input } = start
+      return { flow: work.create({ id, shard }, caller, input), started: true }
+    }
+    if (work.isNew(holder.id)) return { flow: holder, started: false }
+    const flow = work.flow(holder.id)
+    if (flow === undefined) return locked.block ? 'again' : 'busy'
+    // It ended between the look-up and the lock.
+    return isTerminal(flow.status) ? 'again' : { flow, started: false }
+  }
+
+  return {
+    receive(entry) {
+      const { caller, signal: input } = entry
+      const sender = senderText(caller.namespace, input)
+      const first = sender === null ? undefined : senders.get(sender)
+      if (first !== undefined) return answer('duplicate', first, null, false)
+      const home = flowOf(entry)
+      if (home === 'again' || home === 'busy') return home
+      const signal: SignalRecord = {
+        id: input.id,
+        shard: input.shard,
+        namespace: caller.namespace,
+        target: input.target,
+        flow_id: home?.flow.id ?? input.flow_id,
+        source: input.source,
+        sender_id: input.sender_id,
+        actor: caller.actor,
+        ...(input.payload !== undefined && { payload: input.payload }),
+        deliver: input.deliver,
+        outcome: 'buffered',
+        deliveries: [],
+        delivered_count: 0,
+        received_at: locked.instant,
+        expires_at: null,
+        waking: null,
+      }
+      // A flow that this batch made waits for nothing yet.
+      const fresh = home !== null && work.isNew(home.flow.id)
+      const verdict = fresh ? null : attempt(entry, signal)
+      if (verdict !== null) return verdict
+      return keep(entry, signal, home === null ? null : shown(home.flow), home?.started ?? false)
+    },
+
+    redeliver({ caller, signal: { id }, waking }) {
+      const signal = stored.get(id)
+      if (signal === undefined || signal.namespace !== caller.namespace) {
+        throw new FlowError('not_found', 'There is no signal with this id: list the signals.', {
+          resource: 'signal',
+          id,
+        })
+      }
+      const open = waking ? signal.waking !== null : signal.outcome !== 'delivered'
+      if (!open) return answer(signal.outcome, signal, null, false)
+      if (signal.flow_id !== null) {
+        const flow = work.flow(signal.flow_id)
+        if (flow === undefined && !locked.block) return 'busy'
+        const takes = flow !== undefined && !isTerminal(flow.status) && !flow.cancel_requested
+        const done = takes ? deliverTo(flow, signal, true) : null
+        if (done === null) return answer(signal.outcome, signal, null, false)
+        return answer('delivered', record(signal, [done.delivery], null), done.flow, false)
+      }
+      const sent = broadcast(signal)
+      if (sent === 'again' || sent === 'busy') return sent
+      const deliveries = sent.delivered.map(({ delivery }) => delivery)
+      if (deliveries.length === 0 && !waking) return answer(signal.outcome, signal, null, false)
+      const next = record(signal, deliveries, sent.waking)
+      return answer(next.outcome, next, null, false)
+    },
+
+    followUp(waiting) {
+      const decisions = [waiting]
+      const taken: { signal: SignalRecord; delivery: SignalDelivery }[] = []
+      let { flow } = waiting
+      while (flow.wait !== null) {
+        const { id, wait } = flow
+        const signal = kept.find(
+          (one) =>
+            one.outcome === 'buffered' &&
+            (one.expires_at ?? '') > locked.now &&
+            isFor(one, id, wait) &&
+            !taken.some((other) => other.signal.id === one.id),
+        )
+        if (signal === undefined) break
+        const decision = work.decide(flow, commandOf(signal), signal.actor)
+        taken.push({ signal, delivery: deliveryOf(flow, decision) })
+        decisions.push(decision)
+        flow = decision.flow
+      }
+      return {
+        decisions,
+        commit() {
+          for (const { signal, delivery } of taken) record(signal, [delivery], null)
+        },
+      }
+    },
+
+    finish() {
+      changes.new_signals.push(...added.values())
+      for (const id of changed) changes.signals.push(stored.get(id) as SignalRecord)
+    },
+  }
+}
+
+/** Match keys with more waits than were looked up. */
+function truncatedKeys({ waiter_queries, waiters }: Locked): Set<string> {
+  const found = new Map<string, number>()
+  for (const waiter of waiters) {
+    const text = matchText(waiter.namespace, waiter)
+    found.set(text, (found.get(text) ?? 0) + 1)
+  }
+  const full = waiter_queries
+    .map((query) => ({ text: matchText(query.namespace, query), limit: query.limit }))
+    .filter(({ text, limit }) => (found.get(text) ?? 0) >= limit)
+  return new Set(full.map(({ text }) => text))
+}
+
+function deliveryOf(before: DecidedFlow, decision: Decision): SignalDelivery {
+  return {
+    flow_id: before.id,
+    wait_id: before.wait?.id ?? '',
+    revision: decision.flow.revision,
+  }
+}
+
+/** The text under which signals like this one are counted while they are kept. */
+export function keptText(signal: Pick<SignalRecord, 'namespace' | 'target' | 'flow_id'>): string {
+  return signal.target.kind === 'external_event'
+    ? matchText(signal.namespace, signal.target)
+    : JSON.stringify(['kept for flow', signal.flow_id])
+}
+
+function shown(flow: DecidedFlow): FlowRecord {
+  return { ...flow, state: flow.state ?? {} }
+}
+
+function answer(
+  outcome: SignalReply['outcome'],
+  signal: SignalRecord,
+  flow: DecidedFlow | null,
+  started: boolean,
+): SignalVerdict {
+  return {
+    reply: {
+      outcome,
+      signal,
+      flow: flow === null ? null : shown(flow),
+      started,
+      replayed: false,
+    },
+    needs: outcome === 'delivered' && flow !== null && flow.state === undefined ? flow.id : null,
+  }
+}

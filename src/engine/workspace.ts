@@ -1,0 +1,201 @@
+// The flows of one batch while it is decided: each command sees what the one before it did.
+
+import type { Command, DecidedFlow, Decision, DomainLimits, Effect } from '../domain/command.ts'
+import { createFlow, type NewFlow } from '../domain/create.ts'
+import { decide } from '../domain/decide.ts'
+import { FlowError, flowNotFound } from '../domain/errors.ts'
+import type { FlowEvent } from '../domain/event.ts'
+import { type FlowRecord, isTerminal } from '../domain/flow.ts'
+import type { StatePatch } from '../domain/json.ts'
+import type { StepRecord } from '../domain/step.ts'
+import type { Changes, Locked } from '../store/batch.ts'
+import type { EventRow } from '../store/events.ts'
+import type { MatchKeyRow, Waiter } from '../store/match-keys.ts'
+import type { Caller } from './change.ts'
+import { keyText, matchText, runText } from './entry.ts'
+
+/** A flow of the caller's that is locked elsewhere. */
+export const busy = Symbol('busy')
+/** A flow that ended within this batch: whoever came for its key belongs into the next one. */
+export const ended = Symbol('ended')
+
+export interface Workspace {
+  locked: Locked
+  limits: DomainLimits
+  /**
+   * A flow of the caller's as it is now, or `busy`. Throws `not_found`, also for another namespace's,
+   * and `revision_mismatch`.
+   */
+  flowFor(caller: Caller, id: string, ifMatch: number | null): DecidedFlow | typeof busy
+  /** A flow as it is now, if it is locked here. */
+  flow(id: string): DecidedFlow | undefined
+  step(flowId: string, runId: string): StepRecord | null
+  /** Decides a command. Nothing is changed by it until the decision is applied. */
+  decide(flow: DecidedFlow, command: Command, actor: string): Decision
+  apply(decision: Decision): void
+  /** Whether a flow was created in this batch. */
+  isNew(id: string): boolean
+  /** The open flow with a business key, `ended` if it was one when the batch began, or null. */
+  holder(namespace: string, key: string): FlowRecord | typeof ended | null
+  create(place: { id: string; shard: number }, caller: Caller, input: NewFlow): FlowRecord
+  /** Waits under a match key, the longest waiting first, those that began in this batch included. */
+  waiters(namespace: string, key: { topic: string; correlation_id: string }): Waiter[]
+  changes: Changes
+  /** Turns what was decided into rows. To be called once, at the end. */
+  finish(): void
+}
+
+export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace {
+  const flows = new Map(locked.flows)
+  const steps = new Map(locked.steps.map((step) => [runText(step.flow_id, step.run_id), step]))
+  const touched = new Map<string, { patch: StatePatch | null; events: FlowEvent[] }>()
+  const holders = new Map(locked.open_keys.map((flow) => [keyText(flow.namespace, flow.key), flow]))
+  const waiters = new Map<string, Waiter[]>()
+  for (const waiter of locked.waiters) addWaiter(waiter)
+  const effects: { flow: DecidedFlow; effect: Effect }[] = []
+  const changes: Changes = {
+    updates: [],
+    update_events: [],
+    inserts: [],
+    insert_events: [],
+    open_match_keys: [],
+    close_match_keys: [],
+    steps: [],
+    links: [],
+    new_signals: [],
+    signals: [],
+    messages: [],
+    replies: [],
+  }
+
+  function addWaiter(waiter: Waiter): void {
+    const text = matchText(waiter.namespace, waiter)
+    const known = waiters.get(text)
+    if (known === undefined) waiters.set(text, [waiter])
+    else known.push(waiter)
+  }
+
+  function apply(decision: Decision): void {
+    if (decision.events.length === 0) return
+    const { id } = decision.flow
+    flows.set(id, decision.flow)
+    const sofar = touched.get(id) ?? { patch: null, events: [] }
+    touched.set(id, {
+      // With two commands on a flow its state was read, and is saved as a whole.
+      patch: decision.patch ?? sofar.patch,
+      events: [...sofar.events, ...decision.events],
+    })
+    for (const effect of decision.effects) {
+      effects.push({ flow: decision.flow, effect })
+      if (effect.type !== 'open_match_key') continue
+      const { topic, correlation_id, wait_id } = effect
+      const { namespace } = decision.flow
+      addWaiter({ namespace, topic, correlation_id, flow_id: id, wait_id, since: locked.instant })
+    }
+    if (decision.step) steps.set(runText(id, decision.step.run_id), decision.step)
+  }
+
+  return {
+    locked,
+    limits,
+    changes,
+    flowFor(caller, id, ifMatch) {
+      const flow = flows.get(id)
+      // Another caller of the batch may have named the flow, from the namespace that it is in.
+      if (flow?.namespace !== caller.namespace) {
+        if (locked.busy.get(id) === caller.namespace) return busy
+        throw flowNotFound(id)
+      }
+      if (ifMatch !== null && ifMatch !== flow.revision) {
+        throw new FlowError(
+          'revision_mismatch',
+          `The flow is at revision ${flow.revision}. Read it, judge again, and send that revision.`,
+          { flow_id: id, expected: ifMatch, actual: flow.revision },
+        )
+      }
+      return flow
+    },
+    flow: (id) => flows.get(id),
+    step: (flowId, runId) => steps.get(runText(flowId, runId)) ?? null,
+    decide: (flow, command, actor) => decide(flow, command, actor, locked.now, limits),
+    apply,
+    isNew: (id) => changes.inserts.some((flow) => flow.id === id),
+    holder(namespace, key) {
+      const holder = holders.get(keyText(namespace, key))
+      if (holder === undefined) return null
+      const present = flows.get(holder.id)
+      return present !== undefined && isTerminal(present.status) ? ended : holder
+    },
+    create(place, caller, input) {
+      const { flow, events } = createFlow({ ...place, ...caller }, input, locked.now, limits)
+      if (flow.key !== null) holders.set(keyText(flow.namespace, flow.key), flow)
+      changes.inserts.push(flow)
+      for (const event of events) changes.insert_events.push(eventRow(event, flow))
+      return flow
+    },
+    waiters: (namespace, key) => waiters.get(matchText(namespace, key)) ?? [],
+    finish() {
+      for (const [id, { patch, events }] of touched) {
+        const flow = flows.get(id) as DecidedFlow
+        changes.updates.push({ flow, patch })
+        for (const event of events) changes.update_events.push(eventRow(event, flow))
+      }
+      changes.updates.sort((a, b) => (a.flow.id < b.flow.id ? -1 : 1))
+      // Two replicas that create the same keys in one order cannot wait for each other.
+      changes.inserts.sort((a, b) =>
+        keyText(a.namespace, a.key) < keyText(b.namespace, b.key) ? -1 : 1,
+      )
+      changes.signals.sort((a, b) => (a.id < b.id ? -1 : 1))
+      collectEffects(effects, locked, changes)
+    },
+  }
+}
+
+function eventRow(event: FlowEvent, flow: { shard: number; namespace: string }): EventRow {
+  return { ...event, shard: flow.shard, namespace: flow.namespace }
+}
+
+/** Turns effects into rows. A wait that was opened and closed within the batch leaves none. */
+function collectEffects(
+  effects: readonly { flow: DecidedFlow; effect: Effect }[],
+  { instant, now }: Locked,
+  changes: Changes,
+): void {
+  const opened = new Map<string, MatchKeyRow>()
+  const steps = new Map<string, StepRecord>()
+  for (const { flow, effect } of effects) {
+    switch (effect.type) {
+      case 'open_match_key':
+      case 'close_match_key': {
+        const { shard, topic, correlation_id, wait_id } = effect
+        const { namespace, id: flow_id } = flow
+        const ref = { namespace, topic, correlation_id, flow_id, wait_id, shard }
+        const text = JSON.stringify([wait_id, topic, correlation_id])
+        if (effect.type === 'open_match_key') {
+          opened.set(text, { ...ref, flow_shard: flow.shard, since: instant })
+        } else if (!opened.delete(text)) changes.close_match_keys.push(ref)
+        break
+      }
+      case 'open_link': {
+        const { wait_id, token_hash, expires_at, schema } = effect
+        const { namespace, id: flow_id, shard } = flow
+        changes.links.push({
+          token_hash,
+          flow_id,
+          wait_id,
+          shard,
+          namespace,
+          created_at: now,
+          expires_at,
+          schema,
+        })
+        break
+      }
+      case 'save_step':
+        steps.set(runText(flow.id, effect.step.run_id), effect.step)
+        break
+    }
+  }
+  changes.open_match_keys.push(...opened.values())
+  changes.steps.push(...steps.values())
+}

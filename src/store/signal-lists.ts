@@ -1,0 +1,115 @@
+// Signals, read for callers and swept: lists, single ones, what expires and what has served its time.
+
+import type { Instant, SignalOutcome, SignalRecord } from '../domain/signal.ts'
+import { read, rows, type Scope } from './db.ts'
+import { type SignalRow, signalColumns, signalOf } from './signals.ts'
+import { join, raw, type Sql, sql } from './sql.ts'
+
+/** A fate as a caller sees it: one whose time is over has expired, whether or not that is written down yet. */
+function asSeen(row: SignalRow & { late: boolean }): SignalRecord {
+  const signal = signalOf(row)
+  return row.late ? { ...signal, outcome: 'expired' } : signal
+}
+
+const late = sql`(s.outcome = 'buffered' and s.expires_at <= now()) as late`
+
+export async function readSignal(scope: Scope, id: string): Promise<SignalRecord | undefined> {
+  const found = await read<SignalRow & { late: boolean }>(
+    scope,
+    sql`select ${signalColumns}, ${late} from signals s where s.id = ${id}`,
+  )
+  return found.map(asSeen)[0]
+}
+
+export interface SignalQuery {
+  namespace: string
+  outcome?: readonly SignalOutcome[]
+  topic?: string
+  correlation_id?: string
+  flow_id?: string
+  /** The last signal of the page before. */
+  before?: { received_at: Instant; id: string }
+  limit: number
+}
+
+const outcomes: Record<SignalOutcome, Sql> = {
+  buffered: sql`(s.outcome = 'buffered' and s.expires_at > now())`,
+  delivered: sql`s.outcome = 'delivered'`,
+  expired: sql`(s.outcome = 'expired' or (s.outcome = 'buffered' and s.expires_at <= now()))`,
+}
+
+/** Lists signals, newest first. */
+export async function listSignals(scope: Scope, query: SignalQuery): Promise<SignalRecord[]> {
+  const where: Sql[] = [sql`s.namespace = ${query.namespace}`]
+  for (const column of ['topic', 'correlation_id', 'flow_id'] as const) {
+    const value = query[column]
+    if (value !== undefined) where.push(sql`s.${raw(column)} = ${value}`)
+  }
+  if (query.outcome !== undefined) {
+    const any = query.outcome.map((outcome) => outcomes[outcome])
+    where.push(sql`(${join(any, ' or ')})`)
+  }
+  if (query.before !== undefined) {
+    const { received_at, id } = query.before
+    where.push(sql`(s.received_at, s.id) < (${received_at}::timestamptz, ${id}::uuid)`)
+  }
+  const found = await read<SignalRow & { late: boolean }>(
+    scope,
+    sql`
+      select ${signalColumns}, ${late} from signals s
+      where ${join(where, ' and ')}
+      order by s.received_at desc, s.id desc
+      limit ${query.limit}`,
+  )
+  return found.map(asSeen)
+}
+
+/** Signals that have more waits to wake, the oldest first. */
+export async function listWaking(scope: Scope, limit: number): Promise<SignalRecord[]> {
+  const found = await rows<SignalRow>(
+    scope.reader,
+    sql`select ${signalColumns} from signals s where s.waking order by s.received_at, s.id limit ${limit}`,
+  )
+  return found.map(signalOf)
+}
+
+/** Writes down that kept signals have expired, at most `limit`; answers how many. */
+export async function expireSignals(scope: Scope, limit: number): Promise<number> {
+  const late = await rows<{ id: string }>(
+    scope.writer,
+    sql`
+      with late as materialized (
+        select id, shard from signals
+        where outcome = 'buffered' and expires_at <= now()
+        order by expires_at
+        limit ${limit}
+        for no key update skip locked)
+      update signals s set outcome = 'expired' from late
+      where s.id = late.id and s.shard = late.shard
+      returning s.id`,
+  )
+  return late.length
+}
+
+/** Deletes delivered and expired signals that came long ago, at most `limit`; answers how many. */
+export async function deleteOldSignals(
+  scope: Scope,
+  olderThanMs: number,
+  limit: number,
+): Promise<number> {
+  const gone = await rows<{ id: string }>(
+    scope.writer,
+    sql`
+      with old as materialized (
+        select id, shard from signals
+        where received_at < now() - ${olderThanMs} * interval '1 millisecond'
+          and outcome <> 'buffered' and not waking
+          and (expires_at is null or expires_at < now() - ${olderThanMs} * interval '1 millisecond')
+        limit ${limit}
+        for update skip locked)
+      delete from signals s using old
+      where s.id = old.id and s.shard = old.shard
+      returning s.id`,
+  )
+  return gone.length
+}
