@@ -5,7 +5,14 @@ import { FlowError } from '../../src/domain/errors.ts'
 import type { NatsSettings } from '../../src/nats/settings.ts'
 import { type StandIn, standIn, startBridge, type TestBridge } from '../support/bridge.ts'
 import { until } from '../support/engine.ts'
-import { headersFrom, type NatsServer, natsSettings, openNats, startNats } from '../support/nats.ts'
+import {
+  connectNats,
+  headersFrom,
+  type NatsServer,
+  natsSettings,
+  openNats,
+  startNats,
+} from '../support/nats.ts'
 
 let nats: NatsServer
 let settings: NatsSettings
@@ -395,15 +402,11 @@ describe('a stop', () => {
 })
 
 async function openOther(url: string) {
-  const { connect } = await import('@nats-io/transport-node')
-  const { jetstream, jetstreamManager } = await import('@nats-io/jetstream')
-  const connection = await connect({ servers: url.replace('nats://', '') })
-  const manager = await jetstreamManager(connection)
+  const { connection, js, jsm } = await connectNats(url)
   const subject = settings.TASKFLOW_NATS_SUBJECT.replace('>', 'a')
   return {
-    streams: async () => (await manager.streams.list().next()).length,
-    publish: (msgID: string) =>
-      jetstream(connection).publish(subject, JSON.stringify(signal), { msgID }),
+    streams: async () => (await jsm.streams.list().next()).length,
+    publish: (msgID: string) => js.publish(subject, JSON.stringify(signal), { msgID }),
     close: () => connection.close(),
   }
 }

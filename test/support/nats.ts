@@ -41,17 +41,22 @@ export async function openNats(): Promise<NatsServer> {
   const given = process.env['TEST_NATS_URL']
   const own = given ? null : await startNats()
   const url = given || (own?.url ?? '')
-  const connection = await connect({ servers: url.replace('nats://', '') })
+  const made = await connectNats(url)
   return {
     url,
-    connection,
-    js: jetstream(connection),
-    jsm: await jetstreamManager(connection),
+    ...made,
     async stop() {
-      await connection.close()
+      await made.connection.close()
       await own?.remove()
     },
   }
+}
+
+export async function connectNats(
+  url: string,
+): Promise<Pick<NatsServer, 'connection' | 'js' | 'jsm'>> {
+  const connection = await connect({ servers: url.replace('nats://', '') })
+  return { connection, js: jetstream(connection), jsm: await jetstreamManager(connection) }
 }
 
 /** A server of the test's own. Fails, and never skips, where none can be had. */
