@@ -178,6 +178,11 @@ function assemble(
       allowUnsigned: config.TASKFLOW_ALLOW_UNSIGNED_SOURCES,
       retention: config.TASKFLOW_MESSAGE_RETENTION,
     },
+    streams: {
+      total: config.TASKFLOW_STREAMS_LIMIT,
+      perCaller: config.TASKFLOW_STREAMS_PER_CALLER,
+    },
+    listen: { connectionString: place.directUrl },
     report,
   })
   const bridge = makeBridge?.({ ...bridgeSettings(config), engine, report })
@@ -199,6 +204,10 @@ function assemble(
       headers: config.TASKFLOW_HEADERS_TIMEOUT,
       handler: config.TASKFLOW_HANDLER_TIMEOUT,
     },
+    streams: {
+      heartbeat: config.TASKFLOW_STREAM_HEARTBEAT,
+      lifetime: config.TASKFLOW_STREAM_LIFETIME,
+    },
   })
   let stopped: Promise<void> | null = null
 
@@ -216,7 +225,7 @@ function assemble(
   async function stop(): Promise<void> {
     engine.retire()
     if (config.TASKFLOW_SHUTDOWN_DELAY > 0) await sleep(config.TASKFLOW_SHUTDOWN_DELAY)
-    // Long polls answer now with what there is; their connections would hold up the close.
+    // Long polls answer now with what there is, and streams end; their connections would hold up the close.
     shutdown.abort()
     await Promise.all([closeHttp(), bridge?.stop()])
     await engine.stop()

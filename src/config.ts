@@ -45,7 +45,7 @@ export const configSchema = Type.Object({
     'postgres:// URL of PostgreSQL 15 or newer. Without it an embedded PostgreSQL is started.',
   ),
   DATABASE_URL_DIRECT: text(
-    'The same database past a transaction pooler, for migrations. DATABASE_URL when absent.',
+    'The same database past a transaction pooler, for LISTEN and migrations. DATABASE_URL when absent.',
   ),
   TASKFLOW_PUBLIC_URL: text(
     'The http:// or https:// URL that third parties reach the service under; addresses that are given to them begin with it.',
@@ -143,6 +143,23 @@ export const configSchema = Type.Object({
     'Commands accepted and not yet answered; past it, 503.',
   ),
   TASKFLOW_READ_CONNECTIONS: integer(4, 1, 64, 'Database connections for reads.'),
+  TASKFLOW_STREAMS_LIMIT: integer(2_000, 0, 100_000, 'Event streams open at a time; past it, 503.'),
+  TASKFLOW_STREAMS_PER_CALLER: integer(
+    1_000,
+    0,
+    100_000,
+    'Event streams that one caller has open at a time; past it, 429. Without credentials all are one caller.',
+  ),
+  TASKFLOW_STREAM_HEARTBEAT: duration(
+    'PT15S',
+    'PT0.1S',
+    'How often a stream sends a sign of life.',
+  ),
+  TASKFLOW_STREAM_LIFETIME: duration(
+    'PT30M',
+    'PT1S',
+    'How long a stream lasts, at most; its client comes back by itself.',
+  ),
   TASKFLOW_TICK_INTERVAL: duration('PT1S', 'PT0.01S', 'Longest sleep of the wait engine.'),
   TASKFLOW_TICK_BATCH: integer(500, 1, 5_000, 'Due flows fired in one transaction.'),
   TASKFLOW_ALLOW_UNSIGNED_SOURCES: flag(

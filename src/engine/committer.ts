@@ -4,6 +4,7 @@
 
 import type { DecidedFlow } from '../domain/command.ts'
 import { FlowError } from '../domain/errors.ts'
+import type { FlowEvent } from '../domain/event.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Locked, Saved } from '../store/batch.ts'
@@ -46,6 +47,8 @@ export interface CommitterOptions {
 /** A committed change, as told to those who wait for one. */
 export interface Change {
   flow: FlowRecord
+  /** What the transaction appended to the flow's log, oldest first. */
+  events: FlowEvent[]
   /** The database's time of the transaction. */
   now: Timestamp
 }
@@ -286,12 +289,17 @@ export function createCommitter(options: CommitterOptions): Committer {
   }
 
   function announce(plan: Plan, { now }: Locked, saved: Saved): void {
+    const { updates, update_events, inserts, insert_events } = plan.changes
+    const events = byFlow(update_events, insert_events)
     const changes: Change[] = []
-    for (const { flow } of plan.changes.updates) {
-      changes.push({ now, flow: withState(flow, saved) })
+    for (const { flow } of updates) {
+      changes.push({ now, flow: withState(flow, saved), events: events.get(flow.id) ?? [] })
     }
-    for (const flow of plan.changes.inserts) {
-      if (saved.inserted.has(flow.id)) changes.push({ now, flow })
+    // One whose key another replica took meanwhile did not come in, and nor did its events.
+    for (const flow of inserts) {
+      if (saved.inserted.has(flow.id)) {
+        changes.push({ now, flow, events: events.get(flow.id) ?? [] })
+      }
     }
     if (changes.length > 0) for (const listener of listeners) listener(changes)
   }
@@ -363,6 +371,18 @@ function withState(flow: DecidedFlow, saved: Saved): FlowRecord {
 function businessKeyOf(entry: Entry): string | null {
   if (entry.type === 'create') return entry.input.key ?? null
   return entry.type === 'signal' ? (entry.start?.input.key ?? null) : null
+}
+
+function byFlow(...lists: (readonly FlowEvent[])[]): Map<string, FlowEvent[]> {
+  const events = new Map<string, FlowEvent[]>()
+  for (const list of lists) {
+    for (const event of list) {
+      const known = events.get(event.flow_id)
+      if (known === undefined) events.set(event.flow_id, [event])
+      else known.push(event)
+    }
+  }
+  return events
 }
 
 /** The error when not even the server could be asked what became of a transaction. */

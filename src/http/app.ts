@@ -7,6 +7,7 @@ import type { RouteContext } from './context.ts'
 import { bodyReader } from './inbound-body.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { engineRoutes } from './routes/engine.ts'
+import { eventStreamRoutes } from './routes/event-streams.ts'
 import { eventRoutes } from './routes/events.ts'
 import { flowActionRoutes } from './routes/flow-actions.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
@@ -19,6 +20,7 @@ import { signalRoutes } from './routes/signals.ts'
 import { sourceRoutes } from './routes/sources.ts'
 import { stepRoutes } from './routes/steps.ts'
 import { createServer, type ServerOptions } from './server.ts'
+import { createSse, defaultSse, type SseOptions } from './sse.ts'
 
 export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
   version: string
@@ -28,11 +30,13 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
   publicUrl?: string
   /** The largest body of a webhook, in bytes; that of other bodies when absent. */
   inboundBytes?: number
+  /** See `defaultSse`. */
+  streams?: Partial<SseOptions>
 }
 
 /** A server with every route of the service on the engine. It does not listen yet. */
 export function createApp(engine: Engine, options: AppOptions): FastifyInstance {
-  const { version, shutdown, publicUrl = '', inboundBytes, ...server } = options
+  const { version, shutdown, publicUrl = '', inboundBytes, streams, ...server } = options
   const app = createServer({ ...server, schemas: components })
   const context: RouteContext = {
     engine,
@@ -40,6 +44,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     publicUrl,
     inboundBytes: inboundBytes ?? server.limits.body_bytes,
     readBody: bodyReader({ depth: server.limits.json_depth }),
+    sse: createSse({ ...defaultSse, ...streams }, shutdown),
   }
   registerOpenApi(app, version)
   app.register(rootRoutes)
@@ -54,6 +59,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     inboundRoutes,
     stepRoutes,
     eventRoutes,
+    eventStreamRoutes,
     engineRoutes,
     healthRoutes,
   ]) {

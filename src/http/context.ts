@@ -2,6 +2,7 @@
 
 import type { Engine } from '../engine/engine.ts'
 import type { BodyReader } from '../engine/inbound.ts'
+import type { Sse } from './sse.ts'
 
 export interface RouteContext {
   engine: Engine
@@ -13,4 +14,6 @@ export interface RouteContext {
   inboundBytes: number
   /** Reads what webhooks carry. */
   readBody: BodyReader
+  /** Streams; they end at the same time. */
+  sse: Sse
 }

@@ -92,6 +92,7 @@ function finishOperation(
   operation.parameters = [
     ...declared,
     ...('304' in operation.responses ? [parameterRef('IfNoneMatch')] : []),
+    ...('x-sse-event' in operation ? [parameterRef('LastEventId')] : []),
     ...(changes && path.includes('{flow_id}') ? [parameterRef('IfMatch')] : []),
     ...(changes ? [parameterRef('IdempotencyKey')] : []),
   ]
@@ -199,7 +200,11 @@ function curlLine(
     const parameter = parameters.find((candidate) => candidate.name === name)
     return encodeURIComponent(String(parameter?.example ?? name))
   })
-  const parts = ['curl', ...(method === 'get' ? [] : ['-X', method.toUpperCase()])]
+  const parts = [
+    'curl',
+    ...('x-sse-event' in operation ? ['-N'] : []),
+    ...(method === 'get' ? [] : ['-X', method.toUpperCase()]),
+  ]
   parts.push(`http://localhost:3000${address}`)
   if (operation.requestBody !== undefined && body !== undefined) {
     parts.push(`-H 'content-type: application/json'`, `-d '${JSON.stringify(body)}'`)

@@ -74,6 +74,14 @@ export const sharedParameters: Record<string, Parameter> = {
       'The `ETag` of an earlier answer, such as `"3"`: 304 when the flow still has that revision.',
     schema: { type: 'string' },
   },
+  LastEventId: {
+    name: 'Last-Event-ID',
+    in: 'header',
+    required: false,
+    description:
+      'The `id` of the last event received: the stream goes on behind it. It wins over `after`. `EventSource` sends it by itself.',
+    schema: { type: 'string' },
+  },
   IdempotencyKey: {
     name: 'Idempotency-Key',
     in: 'header',

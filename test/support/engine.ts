@@ -62,6 +62,8 @@ export function openEngine(url: string, options: TestEngineOptions = {}): TestEn
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
     inbound: { allowUnsigned: false, retention: 30 * 24 * 60 * 60 * 1000 },
+    streams: { total: 2_000, perCaller: 1_000 },
+    listen: {},
     ...more,
     scope: database.scope,
     report: (notice) => notices.push(notice),

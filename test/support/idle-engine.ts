@@ -28,6 +28,13 @@ export function idleEngine(): Engine {
     messages: { list: unexpected, get: unexpected, test: unexpected },
     steps: { observe: unexpected, get: unexpected, list: unexpected },
     events: { list: unexpected, feed: unexpected },
+    streams: {
+      flow: unexpected,
+      feed: unexpected,
+      nextInFeed: unexpected,
+      count: unexpected,
+      stop: unexpected,
+    },
     waitEngine: {
       tick: unexpected,
       status: unexpected,

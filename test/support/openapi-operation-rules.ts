@@ -99,12 +99,13 @@ export const operationRules: Rule[] = [
     title: '15: streams have paths of their own',
     faults: (document) =>
       complain(operationsOf(document), ({ at, path, operation }) => {
-        const types = Object.values(operation.responses).flatMap((response) =>
-          isReference(response) ? [] : Object.keys(response.content ?? {}),
+        const media = Object.values(operation.responses).flatMap((response) =>
+          isReference(response) ? [] : Object.entries(response.content ?? {}),
         )
-        const streams = types.includes('text/event-stream')
+        const streams = media.some(([type]) => type === 'text/event-stream')
         if (streams !== path.endsWith('/stream')) return at
-        return streams && (types.length > 1 || !('x-sse-event' in operation)) && at
+        const texts = media.every(([, { schema }]) => schema.type === 'string')
+        return streams && (media.length > 1 || !texts || !('x-sse-event' in operation)) && at
       }),
     plant: (document) => {
       const [media] = mediaOf(document, 'responses')

@@ -54,3 +54,12 @@ export function standardWebhooks(
     [`${prefix}-signature`]: `v1,${hmac(key, `${id}.${at}.${body}`).digest('base64')}`,
   }
 }
+
+/** An HMAC of a definition's own: `X-Mac: mac=…` over the time in `X-At` and the body. */
+export function custom(secret: string, body: string, at = unixNow()): Headers {
+  return {
+    ...json,
+    'x-at': String(at),
+    'x-mac': `mac=${hmac(secret, `${at}.${body}`).digest('hex')}`,
+  }
+}
