@@ -8,6 +8,9 @@ create table publishers (
   xid xid8 not null,
   flow_id uuid not null,
   revision integer not null,
+  -- Whose transaction ids order the feed; null where the server does not say. In another cluster the
+  -- position is void.
+  cluster text,
   -- Who publishes. Another process takes over when the time is past; the position can then no longer
   -- be moved with the old token.
   lease_token uuid,

@@ -144,7 +144,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     events: createEvents({ scope, flows, watch, streams, positions }),
     streams,
     waitEngine,
-    publisher: (more) => createPublisher({ scope, committer, report }, more),
+    publisher: (more) => createPublisher({ scope, committer, hints, report }, more),
     keepRefused: (message) => keepRefused(scope, message),
     status: () => ({
       version: options.version,

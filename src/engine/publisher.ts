@@ -13,6 +13,7 @@ import {
   releasePublisher,
 } from '../store/publishers.ts'
 import type { Committer } from './committer.ts'
+import type { Hints } from './hints.ts'
 import { createLoop } from './loop.ts'
 import type { Report } from './notice.ts'
 
@@ -39,28 +40,37 @@ export interface Publisher {
   stop(): Promise<void>
 }
 
-/** Longest wait for events that other processes committed, in milliseconds. */
+/** Longest wait for events that nobody hinted at, in milliseconds. */
 const interval = 250
 /** Between two looks at whether the work is free, in milliseconds. */
 const standby = 1_000
 /** After a commit here, in milliseconds: those that follow at once go out together. */
 const gathering = 5
 
+interface PublisherParts {
+  scope: Scope
+  committer: Committer
+  hints: Hints
+  report: Report
+}
+
 export function createPublisher(
-  { scope, committer, report }: { scope: Scope; committer: Committer; report: Report },
+  { scope, committer, hints, report }: PublisherParts,
   { name, publish, lease = 15_000, batchSize = 256 }: PublisherOptions,
 ): Publisher {
   const token = randomUUID()
   let known = false
   let held: { position: FeedPosition; renewAt: number } | null = null
 
-  committer.onCommit(() => {
+  const wake = () => {
     if (held !== null) loop.nudge(gathering)
-  })
+  }
+  committer.onCommit(wake)
+  hints.subscribe('flows', wake)
 
   async function hold(): Promise<boolean> {
     if (held !== null && performance.now() < held.renewAt) return true
-    if (!known) await ensurePublisher(scope.writer, name)
+    if (!known) await ensurePublisher(scope, name)
     known = true
     const renewAt = performance.now() + lease / 3
     const position = await claimPublisher(scope.writer, { name, token, ms: lease })

@@ -3,7 +3,7 @@
 
 import type { FlowEvent } from '../domain/event.ts'
 import { type Runner, rows, type Scope } from './db.ts'
-import type { FeedPosition } from './events.ts'
+import { clusterName, type FeedPosition } from './events.ts'
 import { raw, sql } from './sql.ts'
 
 /** Before all events of a transaction. */
@@ -11,15 +11,19 @@ const noFlow = '00000000-0000-0000-0000-000000000000'
 
 /**
  * Makes the row of a publisher that has none. It begins with the transactions that are open now or
- * come later: a first start publishes no history.
+ * come later: a first start publishes no history. So does the first one in another cluster, where
+ * the position of before would hide what is new.
  */
-export async function ensurePublisher(runner: Runner, name: string): Promise<void> {
+export async function ensurePublisher(scope: Scope, name: string): Promise<void> {
+  const cluster = await clusterName(scope)
   await rows(
-    runner,
+    scope.writer,
     sql`
-      insert into publishers (name, xid, flow_id, revision)
-      values (${name}, pg_snapshot_xmin(pg_current_snapshot()), ${noFlow}, -1)
-      on conflict (name) do nothing`,
+      insert into publishers as p (name, xid, flow_id, revision, cluster)
+      values (${name}, pg_snapshot_xmin(pg_current_snapshot()), ${noFlow}, -1, ${cluster})
+      on conflict (name) do update set xid = excluded.xid, flow_id = excluded.flow_id,
+        revision = excluded.revision, cluster = excluded.cluster
+      where p.cluster <> excluded.cluster`,
   )
 }
 

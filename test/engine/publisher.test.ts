@@ -57,8 +57,14 @@ async function begin(
   return { publisher, seen }
 }
 
-async function rowOf(): Promise<{ revision: number; lease_token: string | null } | undefined> {
-  const { rows } = await session.query('select revision, lease_token from publishers')
+interface Row {
+  flow_id: string
+  revision: number
+  lease_token: string | null
+}
+
+async function rowOf(): Promise<Row | undefined> {
+  const { rows } = await session.query<Row>('select flow_id, revision, lease_token from publishers')
   return rows[0]
 }
 
@@ -144,7 +150,10 @@ test('one of two works; the other takes over when the first is silent, and the f
   await until('the second has published it too', () => second.seen.length === 1)
   expect(second.seen.map(keyOf)).toEqual(first.seen.map(keyOf))
   await createFlow(engine, { start: false })
-  await until('the second goes on', () => second.seen.length === 2)
+  await until('the second has gone on', async () => {
+    const flowId = second.seen[1]?.flow_id
+    return flowId !== undefined && (await rowOf())?.flow_id === flowId
+  })
   const row = await session.query('select xid::text, flow_id, lease_token from publishers')
   const resume = silent as (() => void) | null
   resume?.()
@@ -163,6 +172,17 @@ test('a stop frees the work at once', async () => {
   await createFlow(engine, { start: false })
   await until('the second publishes', () => second.seen.length === 1)
   expect(first.seen).toEqual([])
+})
+
+test('a position of another cluster is void: it begins with now', async () => {
+  const first = await begin()
+  await until('it has the lease', async () => (await rowOf())?.lease_token !== null)
+  await first.publisher.stop()
+  await session.query("update publishers set cluster = 'of old', xid = '18446744073709551615'")
+  const second = await begin()
+  await until('the second has the lease', async () => (await rowOf())?.lease_token !== null)
+  await createFlow(engine, { start: false })
+  await until('it publishes', () => second.seen.length === 1)
 })
 
 test('the position is found by the index, however long the log is', async () => {
