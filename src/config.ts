@@ -173,7 +173,7 @@ export const configSchema = Type.Object({
   TASKFLOW_NATS_CREDENTIALS_FILE: text('A .creds file with the credentials of a NATS user.'),
   TASKFLOW_NATS_NAMESPACE: textOf('default', 'The namespace that messages of NATS belong to.'),
   TASKFLOW_NATS_STREAM: textOf(
-    'TASKFLOW_SIGNALS',
+    'taskflow-signals',
     'The JetStream stream that signals come from; off for none.',
   ),
   TASKFLOW_NATS_CREATE_STREAM: flag(true, 'Make the stream when it is not there.'),

@@ -52,12 +52,12 @@ it('kill -9 of one of two, twice: 0 lost, 0 doubled, every event published', asy
   const { connection, js, jsm } = await connectNats(nats.url)
   await jsm.streams.add({ name: 'EVENTS', subjects: ['taskflow.events.>'] })
   await jsm.streams.add({
-    name: 'TASKFLOW_SIGNALS',
+    name: 'taskflow-signals',
     subjects: ['taskflow.signals.>'],
     retention: 'workqueue',
   })
   // Short, so that what a killed process had in hand comes again soon.
-  await jsm.consumers.add('TASKFLOW_SIGNALS', {
+  await jsm.consumers.add('taskflow-signals', {
     durable_name: 'taskflow',
     filter_subject: 'taskflow.signals.>',
     ack_policy: 'explicit',
@@ -100,7 +100,7 @@ it('kill -9 of one of two, twice: 0 lost, 0 doubled, every event published', asy
   await until(async () => (await count('signals')) > 1_000, 20_000, 'more have come')
   await second.kill('SIGKILL')
   await published
-  const settled = async () => (await jsm.streams.info('TASKFLOW_SIGNALS')).state.messages === 0
+  const settled = async () => (await jsm.streams.info('taskflow-signals')).state.messages === 0
   await until(settled, 30_000, 'all are settled')
   expect(await count('signals')).toBe(total)
   expect(await count(`(select distinct correlation_id from signals) s`)).toBe(total)

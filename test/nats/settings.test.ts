@@ -54,7 +54,7 @@ describe('the configuration', () => {
     expect(bridgeSettings(config)).toMatchObject({
       namespace: 'default',
       inbound: {
-        stream: 'TASKFLOW_SIGNALS',
+        stream: 'taskflow-signals',
         subject: 'taskflow.signals.>',
         create: true,
         map: null,
