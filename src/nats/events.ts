@@ -16,7 +16,7 @@ const lookEvery = 10_000
 const patience = 5_000
 
 /** Of a process whose connection is away, so that its events wait for another one. */
-export class NotConnected extends Error {
+class NotConnected extends Error {
   override readonly name = 'NotConnected'
 }
 
