@@ -18,7 +18,8 @@ export interface ConnectionChanges {
   onReconnect(): void
 }
 
-/** Longest time between two attempts to reconnect, in milliseconds. */
+/** Between two attempts to reconnect, in milliseconds: at once, then ever more rarely. */
+const minWait = 100
 const maxWait = 10_000
 
 /**
@@ -30,7 +31,7 @@ export async function openConnection(
   report: Report,
   changes: ConnectionChanges,
 ): Promise<NatsConnection> {
-  let attempts = 0
+  let wentAt = performance.now()
   const { servers, ...access } = parseUrl(settings.url)
   const file = settings.credentials_file
   const connection = await connect({
@@ -45,17 +46,18 @@ export async function openConnection(
     maxReconnectAttempts: -1,
     // Otherwise a password that is being changed would end the connection for good.
     ignoreAuthErrorAbort: true,
+    // By the time since it went, not by the number of calls: the client asks more often than it tries.
     reconnectDelayHandler: () => {
-      const cap = Math.min(maxWait, 100 * 2 ** Math.min(attempts++, 10))
+      const cap = Math.min(maxWait, Math.max(minWait, (performance.now() - wentAt) / 2))
       return cap / 2 + (Math.random() * cap) / 2
     },
   })
   report({ type: 'broker_connected', broker: 'nats', server: connection.getServer() })
   void follow(connection, report, {
     ...changes,
-    onReconnect() {
-      attempts = 0
-      changes.onReconnect()
+    onDisconnect() {
+      wentAt = performance.now()
+      changes.onDisconnect()
     },
   })
   return connection
