@@ -3,7 +3,7 @@
 import { isIP } from 'node:net'
 import { type Static, type TSchema, Type } from 'typebox'
 import { durationFault, parseDuration } from './domain/formats.ts'
-import { nearest } from './http/nearest.ts'
+import { nearest } from './domain/nearest.ts'
 import { settingFaults } from './nats/settings.ts'
 
 /** A text that is read as a number of milliseconds. */

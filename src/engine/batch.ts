@@ -7,14 +7,7 @@ import type { JsonObject } from '../domain/json.ts'
 import type { Changes, Locked, Saved } from '../store/batch.ts'
 import { refText } from '../store/idempotency.ts'
 import type { Reply, SignalReply } from './change.ts'
-import {
-  type ChangeEntry,
-  type CreateEntry,
-  type Entry,
-  type KeepReply,
-  type SignalEntry,
-  textsOf,
-} from './entry.ts'
+import type { ChangeEntry, CreateEntry, Entry, Item, KeepReply, SignalEntry } from './entry.ts'
 import { createSignalling, type SignalLimits, type SignalVerdict } from './signalling.ts'
 import { busy, createWorkspace, ended } from './workspace.ts'
 
@@ -43,16 +36,16 @@ export interface Plan {
 const replyLifetime = 24 * 60 * 60 * 1000
 
 /** Decides all entries in their order. Two on one flow fold: the second sees what the first did. */
-export function planBatch(entries: readonly Entry[], locked: Locked, limits: SignalLimits): Plan {
+export function planBatch(items: readonly Item[], locked: Locked, limits: SignalLimits): Plan {
   const work = createWorkspace(locked, limits)
   const signalling = createSignalling(work, limits)
   const underWay = new Set<string>()
   const { changes } = work
-  const verdicts = entries.map((entry): Verdict => {
+  const verdicts = items.map(({ entry, texts }): Verdict => {
     try {
       const known = entry.keep === null ? null : replayOf(entry.keep, locked, underWay)
       if (known !== null) return { type: 'reply', reply: { ...known, replayed: true }, needs: null }
-      if (!textsOf(entry).every((text) => locked.texts.has(text))) return { type: 'busy' }
+      if (!texts.every((text) => locked.texts.has(text))) return { type: 'busy' }
       const verdict = judge(entry)
       if (verdict.type === 'reply' && entry.keep !== null) keep(entry.keep, verdict.reply)
       return verdict
@@ -154,7 +147,7 @@ export function planBatch(entries: readonly Entry[], locked: Locked, limits: Sig
 
   function keep({ ref, fingerprint }: KeepReply, reply: Reply | SignalReply): void {
     // A signal that met no wait and was not kept did nothing: its repeat shall be judged anew.
-    if (reply.outcome === 'unmatched') return
+    if (reply.outcome === 'unmatched' && !('started' in reply && reply.started)) return
     underWay.add(refText(ref))
     changes.replies.push({
       ...ref,

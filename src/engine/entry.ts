@@ -83,7 +83,7 @@ export function needsState(entry: Entry): boolean {
 }
 
 /** Bytes that an entry may add to the state of a flow. */
-export function stateBytes(entry: Entry): number {
+function stateBytes(entry: Entry): number {
   if (entry.type === 'create') return 0
   if (entry.type !== 'change') return payloadBytes(entry.signal.payload)
   const { command } = entry
@@ -140,7 +140,7 @@ export function senderText(
   if (sender_id === null) return null
   return target.kind === 'external_event'
     ? JSON.stringify(['sender', namespace, target.correlation_id, source, sender_id])
-    : JSON.stringify(['sender of flow', flow_id, source, sender_id])
+    : JSON.stringify(['sender of flow', namespace, flow_id, source, sender_id])
 }
 
 /** What a wait consists of. */
@@ -149,7 +149,7 @@ export function branchesOf(wait: WaitSpec): BranchSpec[] {
 }
 
 /** The texts that an entry must hold while it is decided: match keys and senders' ids. */
-export function textsOf(entry: Entry): string[] {
+function textsOf(entry: Entry): string[] {
   const { namespace } = entry.caller
   if (entry.type === 'change' && entry.command.type === 'wait') {
     return branchesOf(entry.command.wait).flatMap((branch) =>
@@ -185,13 +185,30 @@ export function flowIdOf(entry: Entry): string | null {
  * What two transactions of this process must not hold at once, because the second would only find it
  * locked: the committer keeps such entries apart, in their order.
  */
-export function resourcesOf(entry: Entry): string[] {
+export function resourcesOf({ entry, texts }: Item): string[] {
   const flowId = flowIdOf(entry)
-  const resources = textsOf(entry)
+  const resources = [...texts]
   if (flowId !== null) resources.push(flowId)
   if (entry.type === 'signal' && entry.start !== null) {
     resources.push(keyText(entry.caller.namespace, entry.start.input.key))
   }
   if (entry.type === 'redeliver') resources.push(entry.signal.id)
   return [...new Set(resources)]
+}
+
+/** An entry that is to be decided, with what follows from it. */
+export interface Item {
+  entry: Entry
+  /** `textsOf` it. */
+  texts: readonly string[]
+  /** Bytes that it may add to the state of a flow. */
+  added: number
+  /** The state is needed in any case. */
+  whole: boolean
+  /** How often it was tried already. */
+  attempts: number
+}
+
+export function itemOf(entry: Entry): Item {
+  return { entry, texts: textsOf(entry), added: stateBytes(entry), whole: false, attempts: 0 }
 }

@@ -6,6 +6,7 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import { createEngine, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
+import type { SignalSettings } from '../../src/engine/signals.ts'
 import { createApp } from '../../src/http/app.ts'
 import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
@@ -54,6 +55,7 @@ export interface ApiOptions {
   /** Sources without verification are let in. */
   allowUnsigned?: boolean
   publicUrl?: string
+  signals?: Partial<SignalSettings>
 }
 
 /** Starts it. */
@@ -64,6 +66,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     sse = {},
     allowUnsigned = false,
     publicUrl = '',
+    signals = {},
   } = options
   const database = await createTestDatabase()
   const notices: Notice[] = []
@@ -81,7 +84,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     scope: db.scope,
     version: '0.0.0',
     limits: { state_bytes: 262_144, labels: 32 },
-    signals: signalSettings,
+    signals: { ...signalSettings, ...signals },
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },

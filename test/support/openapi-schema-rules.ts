@@ -19,14 +19,25 @@ const banned =
     ' ',
   )
 
+const waits = ['TimerWait', 'ExternalEventWait', 'ManualWait', 'AnyWait', 'AllWait']
+
 /** Optional members of answers, each for a reason: they are only there when there is something to say. */
 const sometimesThere = [
   'DeliveredSignal.signal_id',
   'InputFault.allowed',
   'InputFault.did_you_mean',
+  'ManualBranch.signal',
   'ManualWait.signal',
+  'Move.body',
   'NextAction.body',
+  'Signal.payload',
+  ...waits.flatMap((name) =>
+    ['timeout_at', 'on_timeout', 'link', 'link_expires_at'].map((member) => `${name}.${member}`),
+  ),
 ]
+
+/** Members for which absent and null are two answers: no link, and one that lives as long as its wait. */
+const absentOrNull = waits.map((name) => `${name}.link_expires_at`)
 
 /** Lists in answers that are promised never to grow. */
 const closedLists = [
@@ -39,10 +50,15 @@ const closedLists = [
 ]
 
 function inlineObject({ type, properties, oneOf, additionalProperties }: SchemaObject): boolean {
-  const union = oneOf !== undefined && !isNullable(oneOf)
+  const union = oneOf !== undefined && !isNullable(oneOf) && !isSwitch(oneOf)
   return (
     type === 'object' || properties !== undefined || additionalProperties !== undefined || union
   )
+}
+
+/** `true`, or settings under a name: generators make `boolean | Settings` of it, in both editions. */
+function isSwitch(branches: SchemaObject[]): boolean {
+  return branches.length === 2 && branches[0]?.type === 'boolean' && branches[1]?.$ref !== undefined
 }
 
 function optionalMembers(document: OpenApiDocument): string[] {
@@ -123,7 +139,9 @@ export const schemaRules: Rule[] = [
       )
       return [
         ...optional.filter((at) => !at.startsWith('Problem.') && !sometimesThere.includes(at)),
-        ...nullable.map(({ at }) => at).filter((at) => optional.includes(at)),
+        ...nullable
+          .map(({ at }) => at)
+          .filter((at) => optional.includes(at) && !absentOrNull.includes(at)),
       ]
     },
     plant: (document) => {
