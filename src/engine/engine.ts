@@ -13,7 +13,9 @@ import { createHints, type HintOptions } from './hints.ts'
 import { createInbound, type Inbound } from './inbound.ts'
 import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import type { Report } from './notice.ts'
+import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
 import { createFlowReader } from './reader.ts'
+import { keepRefused, type RefusedMessage } from './refused-messages.ts'
 import {
   createMessageSweeper,
   createReplySweeper,
@@ -81,6 +83,10 @@ export interface EngineOptions {
 
 /** The engine with the handles by which the process runs it. */
 export interface RunningEngine extends Engine {
+  /** A background job that publishes every audit event; whoever makes it starts and stops it. */
+  publisher(options: PublisherOptions): Publisher
+  /** Keeps a message of a broker that can never become a signal. Throws `unavailable`. */
+  keepRefused(message: RefusedMessage): Promise<void>
   /** Starts the background loops. */
   start(): void
   /** From now on not ready: load balancers shall send no more. */
@@ -141,6 +147,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
     streams,
     explain: createExplain(scope, flows, waitEngine),
     waitEngine,
+    publisher: (more) => createPublisher({ scope, committer, hints, report }, more),
+    keepRefused: (message) => keepRefused(scope, message),
     status: () => ({
       version: options.version,
       started_at: startedAt,

@@ -4,8 +4,9 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { FlowError, invalid } from '../domain/errors.ts'
 import type { JsonObject, JsonValue } from '../domain/json.ts'
+import type { JsonLimits } from '../domain/json-text.ts'
 import type { BodyReader } from '../engine/inbound.ts'
-import { type JsonLimits, parseJson } from './json.ts'
+import { parseJson } from './json.ts'
 
 /** A body that is left as it came. Wrapped, so that what parses JSON for other routes leaves it alone. */
 export interface RawBody {
