@@ -166,7 +166,7 @@ describe('what the documentation names', () => {
   it('every kind of event is in docs/model.md, and no other', () => {
     const rows = rowsOf(textOf('docs/model.md').split('## Events')[1]?.split('\n## ')[0] ?? '')
     const told = rows.map(([kind]) => kind ?? '')
-    const later = ['wait_progressed', 'step_enqueued', 'step_settled', 'step_dead', 'reopened']
+    const later = ['step_enqueued', 'step_settled', 'step_dead', 'reopened']
     expect(told.toSorted()).toEqual(eventKinds.filter((kind) => !later.includes(kind)).toSorted())
   })
 
