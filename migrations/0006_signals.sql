@@ -72,6 +72,7 @@ create index signals_age on signals using brin (received_at);
 -- Lists and near misses.
 create index signals_by_time on signals (namespace, received_at, id);
 create index signals_by_correlation on signals (namespace, correlation_id, received_at, id);
+create index signals_by_flow on signals (flow_id, received_at, id) where flow_id is not null;
 create index signals_by_topic on signals (namespace, topic, received_at, id);
 
 -- The one that has waited longest is woken first, by the microseconds of the database.

@@ -38,12 +38,21 @@ const outcomes: Record<SignalOutcome, Sql> = {
   expired: sql`(s.outcome = 'expired' or (s.outcome = 'buffered' and s.expires_at <= now()))`,
 }
 
-/** Lists signals, newest first. */
+/**
+ * Lists signals, newest first.
+ *
+ * What it filters by is a range of one value and leads the order: by an equality the planner would
+ * rather read all signals by time, past a million others to a rare one.
+ */
 export async function listSignals(scope: Scope, query: SignalQuery): Promise<SignalRecord[]> {
   const where: Sql[] = [sql`s.namespace = ${query.namespace}`]
-  for (const column of ['topic', 'correlation_id', 'flow_id'] as const) {
+  const order: Sql[] = []
+  for (const column of ['flow_id', 'correlation_id', 'topic'] as const) {
     const value = query[column]
-    if (value !== undefined) where.push(sql`s.${raw(column)} = ${value}`)
+    if (value === undefined) continue
+    const name = raw(`s.${column}`)
+    where.push(sql`${name} >= ${value} and ${name} <= ${value}`)
+    order.push(sql`${name} desc`)
   }
   if (query.outcome !== undefined) {
     const any = query.outcome.map((outcome) => outcomes[outcome])
@@ -58,7 +67,7 @@ export async function listSignals(scope: Scope, query: SignalQuery): Promise<Sig
     sql`
       select ${signalColumns}, ${late} from signals s
       where ${join(where, ' and ')}
-      order by s.received_at desc, s.id desc
+      order by ${join([...order, raw('s.received_at desc'), raw('s.id desc')], ', ')}
       limit ${query.limit}`,
   )
   return found.map(asSeen)
