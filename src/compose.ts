@@ -160,6 +160,7 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
     logger,
     version,
     shutdown: shutdown.signal,
+    ...(config.TASKFLOW_PUBLIC_URL !== undefined && { publicUrl: config.TASKFLOW_PUBLIC_URL }),
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,
       json_depth: config.TASKFLOW_JSON_DEPTH,

@@ -36,6 +36,9 @@ export const configSchema = Type.Object({
     false,
     'Serve on an address that others can reach although there are no credentials: everybody who can connect may do everything.',
   ),
+  TASKFLOW_PUBLIC_URL: text(
+    'Where others reach this service, for links and webhook addresses; these are paths without it.',
+  ),
   DATABASE_URL: text(
     'postgres:// URL of PostgreSQL 15 or newer. Without it an embedded PostgreSQL is started.',
   ),
@@ -232,6 +235,12 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 
+/** Whether paths can be put behind an address. */
+function isBase(address: string): boolean {
+  const url = URL.canParse(address) ? new URL(address) : null
+  return /^https?:$/.test(url?.protocol ?? '') && !/[?#\s]/.test(address)
+}
+
 /** Mistakes of several variables together. */
 function conflicts(config: Config): string[] {
   const found: string[] = []
@@ -243,6 +252,11 @@ function conflicts(config: Config): string[] {
   if (config.TASKFLOW_HEADERS_TIMEOUT >= config.TASKFLOW_REQUEST_TIMEOUT) {
     found.push(
       'TASKFLOW_HEADERS_TIMEOUT must be shorter than TASKFLOW_REQUEST_TIMEOUT: lower the first or raise the second.',
+    )
+  }
+  if (config.TASKFLOW_PUBLIC_URL !== undefined && !isBase(config.TASKFLOW_PUBLIC_URL)) {
+    found.push(
+      'TASKFLOW_PUBLIC_URL must be an http or https address without a query, as in https://flows.example.com.',
     )
   }
   for (const name of ['DATABASE_URL', 'DATABASE_URL_DIRECT'] as const) {

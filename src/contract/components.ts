@@ -4,6 +4,7 @@ import { engineComponents } from './engine.ts'
 import { eventComponents } from './event.ts'
 import { flowComponents } from './flow.ts'
 import type { Component } from './kit.ts'
+import { linkComponents } from './link.ts'
 import { problemComponents } from './problem.ts'
 import { signalComponents } from './signal.ts'
 import { stepComponents } from './step.ts'
@@ -13,6 +14,7 @@ export const components: readonly Component[] = [
   ...flowComponents,
   ...waitComponents,
   ...signalComponents,
+  ...linkComponents,
   ...stepComponents,
   ...eventComponents,
   ...engineComponents,

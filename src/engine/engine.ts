@@ -7,6 +7,7 @@ import { createCommitter } from './committer.ts'
 import { createEvents, type Events } from './events.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
+import { createLinks, type Links } from './links.ts'
 import type { Report } from './notice.ts'
 import { createFlowReader } from './reader.ts'
 import { createReplySweeper, createSignalExpiry, createSignalSweeper } from './retention.ts'
@@ -33,6 +34,7 @@ export interface EngineStatus {
 export interface Engine {
   flows: Flows
   signals: Signals
+  links: Links
   steps: Steps
   events: Events
   waitEngine: WaitEngine
@@ -82,9 +84,11 @@ export function createEngine(options: EngineOptions): RunningEngine {
     createSignalSweeper(scope, options.signals.retention, report),
   ]
   const readiness = createReadiness(scope)
+  const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
   return {
     flows,
-    signals: createSignals(scope, committer, options.signals, () => waker.nudge(0)),
+    signals,
+    links: createLinks(scope, signals),
     steps: createSteps(scope, flows),
     events: createEvents(scope, flows),
     waitEngine,

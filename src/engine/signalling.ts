@@ -277,6 +277,7 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
       const decisions = [waiting]
       const taken: { signal: SignalRecord; delivery: SignalDelivery }[] = []
       let { flow } = waiting
+      const waitId = flow.wait?.id
       while (flow.wait !== null) {
         const { id, wait } = flow
         const signal = kept.find(
@@ -291,6 +292,11 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
         taken.push({ signal, delivery: deliveryOf(flow, decision) })
         decisions.push(decision)
         flow = decision.flow
+      }
+      // Nobody gets to see the link of a wait that is over before it was answered.
+      if (flow.wait?.id !== waitId) {
+        const effects = waiting.effects.filter(({ type }) => type !== 'open_link')
+        decisions[0] = { ...waiting, effects }
       }
       return {
         decisions,

@@ -11,6 +11,7 @@ import { flowActionRoutes } from './routes/flow-actions.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
+import { linkRoutes } from './routes/links.ts'
 import { rootRoutes } from './routes/root.ts'
 import { signalRoutes } from './routes/signals.ts'
 import { stepRoutes } from './routes/steps.ts'
@@ -20,13 +21,15 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
   version: string
   /** Aborts when the service stops: long polls answer at once. */
   shutdown: AbortSignal
+  /** Where others reach the service, for links. Without it they are paths. */
+  publicUrl?: string
 }
 
 /** A server with every route of the service on the engine. It does not listen yet. */
 export function createApp(engine: Engine, options: AppOptions): FastifyInstance {
-  const { version, shutdown, ...server } = options
+  const { version, shutdown, publicUrl = '', ...server } = options
   const app = createServer({ ...server, schemas: components })
-  const context: RouteContext = { engine, shutdown }
+  const context: RouteContext = { engine, shutdown, baseUrl: publicUrl.replace(/\/+$/, '') }
   registerOpenApi(app, version)
   app.register(rootRoutes)
   // In the order of the document.
@@ -35,6 +38,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     flowActionRoutes,
     flowSignalRoutes,
     signalRoutes,
+    linkRoutes,
     stepRoutes,
     eventRoutes,
     engineRoutes,

@@ -6,4 +6,6 @@ export interface RouteContext {
   engine: Engine
   /** Aborts when the service stops: long polls answer at once. */
   shutdown: AbortSignal
+  /** What stands before a path in an address for others; empty when that is not known. */
+  baseUrl: string
 }

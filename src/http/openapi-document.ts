@@ -86,7 +86,7 @@ function finishOperation(
   path: string,
   schemas: Record<string, SchemaObject>,
 ): void {
-  const changes = ['post', 'put', 'patch'].includes(method) && !path.startsWith('/engine')
+  const changes = ['post', 'put', 'patch'].includes(method) && !/^\/(engine|r)\//.test(path)
   const declared = (operation.parameters ?? []).map((parameter) => finishParameter(parameter))
   operation.parameters = [
     ...declared,

@@ -2,6 +2,7 @@
 
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
 import { FlowError } from '../domain/errors.ts'
+import { escapeHtml } from './html.ts'
 import { nearest } from './nearest.ts'
 import { isErrorCode, type ProblemKind, problemCodes, problemKinds } from './problem-catalogue.ts'
 
@@ -140,12 +141,4 @@ ${body}
 /** Text with names in backticks, as HTML. */
 function marked(text: string): string {
   return escapeHtml(text).replace(/`([^`]+)`/g, '<code>$1</code>')
-}
-
-function escapeHtml(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;')
 }
