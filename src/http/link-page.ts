@@ -59,8 +59,7 @@ export function askPage(
   const { goal, wait, expires_at, schema } = link
   const fields = fieldsOf(schema)
   const heading = schema?.title ?? 'Your confirmation is asked for'
-  const until =
-    expires_at === null ? 'as long as it waits, once' : `until ${time(expires_at)}, once`
+  const until = expires_at === null ? 'it has been decided' : time(expires_at)
   const placed = fields.map((field) => ({ field, own: faults.filter((one) => isOf(one, field)) }))
   const drawn = placed.map(({ field, own }, i) =>
     drawField(field, `field-${i}`, faults.length > 0 ? form : null, own),
@@ -81,13 +80,13 @@ export function askPage(
 ${schema?.description === undefined ? '' : `<p dir="auto">${escapeHtml(schema.description)}</p>\n`}<dl>
 <dt>It waits for</dt><dd>${waitingFor(wait)}</dd>
 <dt>Since</dt><dd>${time(wait.since)}</dd>
-<dt>You can answer</dt><dd>${until}</dd>
+<dt>Open until</dt><dd>${until}</dd>
 </dl>
 ${summary}<form method="post">
 ${drawn.join('\n')}
 <button type="submit">Confirm</button>
 </form>
-<p class="note">Opening this page has changed nothing. What you send is final.</p>`,
+<p class="note">Opening this page has changed nothing. You can answer once, and that is final.</p>`,
   )
 }
 

@@ -42,8 +42,15 @@ interface Response {
   content?: Record<string, { schema: object }>
 }
 
-/** Starts it, with its loops unless `loops` is false. */
-export async function startApi({ loops = true } = {}): Promise<Api> {
+interface ApiOptions {
+  /** Whether the loops of the engine run; they do when absent. */
+  loops?: boolean
+  /** Takes the lines of the log. */
+  log?: (line: string) => void
+  publicUrl?: string
+}
+
+export async function startApi({ loops = true, log, publicUrl }: ApiOptions = {}): Promise<Api> {
   const database = await createTestDatabase()
   const notices: Notice[] = []
   const report = (notice: Notice) => {
@@ -68,7 +75,9 @@ export async function startApi({ loops = true } = {}): Promise<Api> {
   })
   const shutdown = new AbortController()
   const app = createApp(engine, {
-    logger: pino({ level: 'silent' }),
+    logger:
+      log === undefined ? pino({ level: 'silent' }) : pino({ level: 'trace' }, { write: log }),
+    ...(publicUrl !== undefined && { publicUrl }),
     version: '0.0.0',
     shutdown: shutdown.signal,
     limits: { body_bytes: 1_048_576, json_depth: 32 },

@@ -141,7 +141,9 @@ export const operationRules: Rule[] = [
           )
           return wrong.length > 0 && `${at}: ${wrong}`
         }),
-        ...inPaths.filter((name) => !['flow_id', 'run_id', 'name'].includes(name)),
+        ...inPaths.filter(
+          (name) => !['flow_id', 'run_id', 'name', 'signal_id', 'token'].includes(name),
+        ),
         ...paths.filter((path) => path.startsWith('/flows/{') && !path.includes('{flow_id}')),
       ]
     },

@@ -24,9 +24,13 @@ const sometimesThere = [
   'DeliveredSignal.signal_id',
   'InputFault.allowed',
   'InputFault.did_you_mean',
+  'LinkDecision.payload',
   'ManualWait.signal',
   'NextAction.body',
 ]
+
+/** Requests whose body is the payload of a signal, which can be any value. */
+const wholePayloads = ['POST /r/{token}']
 
 /** Lists in answers that are promised never to grow. */
 const closedLists = [
@@ -188,7 +192,8 @@ export const schemaRules: Rule[] = [
         ...(value === 'description,examples' ? [] : ['JsonValue']),
         ...complain(
           mediaOf(document, 'requestBody'),
-          ({ at, media }) => media.schema.$ref === `${schemaPrefix}JsonValue` && at,
+          ({ at, media }) =>
+            media.schema.$ref === `${schemaPrefix}JsonValue` && !wholePayloads.includes(at) && at,
         ),
       ]
     },
