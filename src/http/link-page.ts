@@ -15,9 +15,9 @@ import { problemKinds } from './problem-catalogue.ts'
 const style = `:root { color-scheme: light dark; --line: #c9ced6; --soft: #f3f5f8; --text: #1b1f24; --mute: #57606a; --back: #fff; --act: #0b57d0; --on-act: #fff; --bad: #b3261e }
 @media (prefers-color-scheme: dark) { :root { --line: #444c56; --soft: #22272e; --text: #e6eaef; --mute: #a3adb8; --back: #16191d; --act: #8ab4f8; --on-act: #0b1e3f; --bad: #ffb4ab } }
 * { box-sizing: border-box }
-body { margin: 0; background: var(--soft); color: var(--text); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere }
+body { margin: 0; background: var(--back); color: var(--text); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere }
 main { max-width: 36rem; margin: 0 auto; padding: 1.5rem 1.25rem 2rem; background: var(--back) }
-@media (min-width: 40rem) { main { margin: 3rem auto; padding: 2rem 2.25rem 2.25rem; border: 1px solid var(--line); border-radius: 12px } }
+@media (min-width: 40rem) { body { background: var(--soft) } main { margin: 3rem auto; padding: 2rem 2.25rem 2.25rem; border: 1px solid var(--line); border-radius: 12px } }
 h1 { margin: 0 0 1rem; font-size: 1.5rem; line-height: 1.25 }
 h2 { margin: 1.5rem 0 .5rem; font-size: 1.05rem }
 .goal { margin: 0 0 1.25rem; padding: .75rem 1rem; border-left: 4px solid var(--act); background: var(--soft); font-size: 1.1rem }
