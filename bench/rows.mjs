@@ -14,17 +14,36 @@ const chunk = 100_000
  * @param {'timers' | 'mixed'} options.waits
  * @param {string} options.due SQL of the due time; `i` counts from 1.
  * @param {boolean} [options.events] the audit events too
+ * @param {number} [options.offset] where `i` begins to count
  */
-export async function insertWaiting(client, { count, waits, due, events = false }) {
-  for (let from = 1; from <= count; from += chunk) {
-    const to = Math.min(count, from + chunk - 1)
+export async function insertWaiting(client, { count, waits, due, events = false, offset = 0 }) {
+  for (let from = offset + 1; from <= offset + count; from += chunk) {
+    const to = Math.min(offset + count, from + chunk - 1)
     await client.query(insertText(waits, due, events), [from, to, shardTokens])
   }
 }
 
+/**
+ * Inserts signals that nobody waits for.
+ *
+ * @param {import('pg').Client} client
+ * @param {{ count: number, offset?: number }} options
+ */
+export async function insertKept(client, { count, offset = 0 }) {
+  await client.query(
+    `insert into signals (id, shard, namespace, kind, outcome, deliver, topic, correlation_id,
+       actor, payload, received_at, expires_at)
+     select gen_random_uuid(), ($3::smallint[])[i % 64 + 1], 'default', 'external_event', 'buffered',
+       'one', 'order.shipped', 'parcel-' || i, 'bench', '{"weight": 3}', clock_timestamp(),
+       now() + interval '1 day'
+     from generate_series($1::integer, $2::integer) as i`,
+    [offset + 1, offset + count, shardTokens],
+  )
+}
+
 /** Fresh statistics and visibility, as autovacuum leaves them. @param {import('pg').Client} client */
 export async function settle(client) {
-  await client.query('vacuum (analyze) flows, flow_events, match_keys')
+  await client.query('vacuum (analyze) flows, flow_events, match_keys, signals')
   await client.query('checkpoint').catch(() => {})
 }
 

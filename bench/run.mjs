@@ -3,13 +3,26 @@
 import { parseArgs } from 'node:util'
 import { lateness } from './lateness.mjs'
 import { openServer } from './postgres.mjs'
+import { replicas } from './replicas.mjs'
 import { printGoals, printMachine } from './report.mjs'
+import { matching, signals } from './signals.mjs'
 import { start } from './start.mjs'
+import { streams } from './streams.mjs'
 import { tick } from './tick.mjs'
 import { timers } from './timers.mjs'
 import { transitions } from './transitions.mjs'
 
-const parts = ['transitions', 'timers', 'tick', 'lateness', 'start']
+const parts = [
+  'transitions',
+  'signals',
+  'matching',
+  'timers',
+  'tick',
+  'lateness',
+  'streams',
+  'replicas',
+  'start',
+]
 
 const { values } = parseArgs({
   options: {
@@ -36,9 +49,13 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 try {
   printMachine(server)
   if (chosen.includes('transitions')) await transitions(server, { seconds, rounds, quick })
+  if (chosen.includes('signals')) await signals(server, { seconds, rounds, quick })
+  if (chosen.includes('matching')) await matching(server, { quick })
   if (chosen.includes('timers')) await timers(server, { rounds, quick })
   if (chosen.includes('tick')) await tick(server, { quick })
   if (chosen.includes('lateness')) await lateness(server, { quick })
+  if (chosen.includes('streams')) await streams(server, { seconds, rounds, quick })
+  if (chosen.includes('replicas')) await replicas(server, { quick })
   if (chosen.includes('start')) await start({ rounds, quick })
   printGoals()
 } finally {

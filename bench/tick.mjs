@@ -125,9 +125,17 @@ function openEngine(url) {
     scope: database.scope,
     version: 'bench',
     limits: { state_bytes: 262_144, labels: 32 },
+    signals: {
+      ttl: 86_400_000,
+      max_ttl: 86_400_000,
+      kept: 1000,
+      payload_bytes: 65_536,
+      retention: 86_400_000,
+    },
     commit: { inFlight: 1, batchSize: 256, queueLimit: 1000 },
     readsInFlight: 1,
     tick: { interval: 1000, batchSize: 500 },
+    inbound: { allowUnsigned: false, retention: 86_400_000 },
     report: () => {},
   })
   return {

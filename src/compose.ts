@@ -153,6 +153,15 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
     },
     readsInFlight: Math.max(1, Math.floor(config.TASKFLOW_READ_CONNECTIONS / 2)),
     tick: { interval: config.TASKFLOW_TICK_INTERVAL, batchSize: config.TASKFLOW_TICK_BATCH },
+    inbound: {
+      allowUnsigned: config.TASKFLOW_ALLOW_UNSIGNED_SOURCES,
+      retention: config.TASKFLOW_MESSAGE_RETENTION,
+    },
+    streams: {
+      total: config.TASKFLOW_STREAMS_LIMIT,
+      perCaller: config.TASKFLOW_STREAMS_PER_CALLER,
+    },
+    listen: { connectionString: place.directUrl },
     report,
   })
   const shutdown = new AbortController()
@@ -160,7 +169,10 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
     logger,
     version,
     shutdown: shutdown.signal,
-    ...(config.TASKFLOW_PUBLIC_URL !== undefined && { publicUrl: config.TASKFLOW_PUBLIC_URL }),
+    ...(config.TASKFLOW_PUBLIC_URL !== undefined && {
+      publicUrl: config.TASKFLOW_PUBLIC_URL.replace(/\/+$/, ''),
+    }),
+    inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,
       json_depth: config.TASKFLOW_JSON_DEPTH,
@@ -169,6 +181,10 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
       request: config.TASKFLOW_REQUEST_TIMEOUT,
       headers: config.TASKFLOW_HEADERS_TIMEOUT,
       handler: config.TASKFLOW_HANDLER_TIMEOUT,
+    },
+    streams: {
+      heartbeat: config.TASKFLOW_STREAM_HEARTBEAT,
+      lifetime: config.TASKFLOW_STREAM_LIFETIME,
     },
   })
   let stopped: Promise<void> | null = null
@@ -187,7 +203,7 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
   async function stop(): Promise<void> {
     engine.retire()
     if (config.TASKFLOW_SHUTDOWN_DELAY > 0) await sleep(config.TASKFLOW_SHUTDOWN_DELAY)
-    // Long polls answer now with what there is; their connections would hold up the close.
+    // Long polls answer now with what there is, and streams end; their connections would hold up the close.
     shutdown.abort()
     await closeHttp()
     await engine.stop()

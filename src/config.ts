@@ -36,14 +36,14 @@ export const configSchema = Type.Object({
     false,
     'Serve on an address that others can reach although there are no credentials: everybody who can connect may do everything.',
   ),
-  TASKFLOW_PUBLIC_URL: text(
-    'Where others reach this service, for links and webhook addresses; these are paths without it.',
-  ),
   DATABASE_URL: text(
     'postgres:// URL of PostgreSQL 15 or newer. Without it an embedded PostgreSQL is started.',
   ),
   DATABASE_URL_DIRECT: text(
-    'The same database past a transaction pooler, for migrations. DATABASE_URL when absent.',
+    'The same database past a transaction pooler, for LISTEN and migrations. DATABASE_URL when absent.',
+  ),
+  TASKFLOW_PUBLIC_URL: text(
+    'The http:// or https:// URL that third parties reach the service under; addresses that are given to them begin with it.',
   ),
   TASKFLOW_DATA_DIR: text(
     'Where the embedded PostgreSQL keeps its data; .data in the checkout when absent.',
@@ -70,6 +70,12 @@ export const configSchema = Type.Object({
     { default: 'info', description: 'How much to log.' },
   ),
   TASKFLOW_BODY_LIMIT_BYTES: integer(1_048_576, 1_024, 16_777_216, 'Largest request body.'),
+  TASKFLOW_INBOUND_LIMIT_BYTES: integer(
+    1_048_576,
+    1_024,
+    16_777_216,
+    'Largest body of a webhook to /in.',
+  ),
   TASKFLOW_JSON_DEPTH: integer(32, 4, 100, 'Deepest nesting of a request body.'),
   TASKFLOW_STATE_LIMIT_BYTES: integer(
     262_144,
@@ -132,8 +138,30 @@ export const configSchema = Type.Object({
     'Commands accepted and not yet answered; past it, 503.',
   ),
   TASKFLOW_READ_CONNECTIONS: integer(4, 1, 64, 'Database connections for reads.'),
+  TASKFLOW_STREAMS_LIMIT: integer(2_000, 0, 100_000, 'Event streams open at a time; past it, 503.'),
+  TASKFLOW_STREAMS_PER_CALLER: integer(
+    1_000,
+    0,
+    100_000,
+    'Event streams that one caller has open at a time; past it, 429. Without credentials all are one caller.',
+  ),
+  TASKFLOW_STREAM_HEARTBEAT: duration(
+    'PT15S',
+    'PT0.1S',
+    'How often a stream sends a sign of life.',
+  ),
+  TASKFLOW_STREAM_LIFETIME: duration(
+    'PT30M',
+    'PT1S',
+    'How long a stream lasts, at most; its client comes back by itself.',
+  ),
   TASKFLOW_TICK_INTERVAL: duration('PT1S', 'PT0.01S', 'Longest sleep of the wait engine.'),
   TASKFLOW_TICK_BATCH: integer(500, 1, 5_000, 'Due flows fired in one transaction.'),
+  TASKFLOW_ALLOW_UNSIGNED_SOURCES: flag(
+    false,
+    'Let webhook sources be unverified (scheme none): whoever knows their address can send.',
+  ),
+  TASKFLOW_MESSAGE_RETENTION: duration('P30D', 'PT1M', 'How long raw inbound messages are kept.'),
 })
 
 export type Config = Readonly<Static<typeof configSchema>>
@@ -235,10 +263,11 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 
-/** Whether paths can be put behind an address. */
-function isBase(address: string): boolean {
-  const url = URL.canParse(address) ? new URL(address) : null
-  return /^https?:$/.test(url?.protocol ?? '') && !/[?#\s]/.test(address)
+/** Whether a text is a web address that paths can be appended to. */
+function isPlainUrl(text: string): boolean {
+  if (!/^https?:\/\//.test(text) || !URL.canParse(text)) return false
+  const { username, password, search, hash } = new URL(text)
+  return `${username}${password}${search}${hash}` === ''
 }
 
 /** Mistakes of several variables together. */
@@ -254,9 +283,10 @@ function conflicts(config: Config): string[] {
       'TASKFLOW_HEADERS_TIMEOUT must be shorter than TASKFLOW_REQUEST_TIMEOUT: lower the first or raise the second.',
     )
   }
-  if (config.TASKFLOW_PUBLIC_URL !== undefined && !isBase(config.TASKFLOW_PUBLIC_URL)) {
+  const publicUrl = config.TASKFLOW_PUBLIC_URL
+  if (publicUrl !== undefined && !isPlainUrl(publicUrl)) {
     found.push(
-      'TASKFLOW_PUBLIC_URL must be an http or https address without a query, as in https://flows.example.com.',
+      `TASKFLOW_PUBLIC_URL=${publicUrl} cannot be used: it must be like https://flows.example.com, without user, query or fragment.`,
     )
   }
   for (const name of ['DATABASE_URL', 'DATABASE_URL_DIRECT'] as const) {

@@ -3,11 +3,14 @@
 import { engineComponents } from './engine.ts'
 import { eventComponents } from './event.ts'
 import { flowComponents } from './flow.ts'
+import { inboundComponents } from './inbound.ts'
 import type { Component } from './kit.ts'
 import { linkComponents } from './link.ts'
 import { problemComponents } from './problem.ts'
 import { signalComponents } from './signal.ts'
+import { sourceComponents } from './source.ts'
 import { stepComponents } from './step.ts'
+import { verificationComponents } from './verification.ts'
 import { waitComponents } from './wait.ts'
 
 export const components: readonly Component[] = [
@@ -15,6 +18,9 @@ export const components: readonly Component[] = [
   ...waitComponents,
   ...signalComponents,
   ...linkComponents,
+  ...sourceComponents,
+  ...verificationComponents,
+  ...inboundComponents,
   ...stepComponents,
   ...eventComponents,
   ...engineComponents,

@@ -4,6 +4,7 @@ import { Type } from 'typebox'
 import {
   answerBody,
   count,
+  growingTexts,
   nullable,
   nullableCount,
   nullableTimestamp,
@@ -69,6 +70,11 @@ export const EngineStatusSchema = answerBody(
     started_at: timestamp('When this process started.'),
     wait_engine: ref(WaitEngineStatus),
     committer: ref(CommitterStatus),
+    listen: growingTexts(
+      ['ok', 'degraded'],
+      'Whether changes made by other processes are heard of at once, or found by looking, up to a second later.',
+    ),
+    streams: count('Event streams that are open.'),
   },
   {
     description: 'How the process that answers does.',
@@ -83,6 +89,8 @@ export const EngineStatusSchema = answerBody(
         fired_total: 17,
       },
       committer: { queued: 0, in_flight: 1, batches_total: 310, commands_total: 1204 },
+      listen: 'ok',
+      streams: 3,
     },
   },
 )

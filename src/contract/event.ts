@@ -35,6 +35,9 @@ const exampleEvent: Static<TObject<typeof eventMembers>> = {
   at: '2026-04-23T15:00:00.003Z',
 }
 
+/** How a stream looks on its way. */
+export const exampleEventStream = `retry: 2000\n\nid: ${exampleEvent.revision}\ndata: ${JSON.stringify(exampleEvent)}\n\n`
+
 const FlowEventSchema = answerBody('FlowEvent', eventMembers, {
   description: 'One entry of the audit log. There is one for every revision, without gaps.',
   example: exampleEvent,

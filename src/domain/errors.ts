@@ -48,6 +48,8 @@ export interface ErrorDetails {
   stale_wait: { flow_id: string; expected: string; actual: string | null }
   wait_conflict: { flow_id: string }
   key_conflict: { flow_id: string; key: string }
+  already_exists: { resource: string; id: string }
+  signature_invalid: Record<never, never>
   idempotency_mismatch: { key: string }
   idempotency_in_progress: { retry_after: number }
   gone: { decided: LinkDecision }

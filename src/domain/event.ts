@@ -25,6 +25,13 @@ export const eventKinds = [
 ] as const
 export type EventKind = (typeof eventKinds)[number]
 
+/** The kinds that end a flow. */
+export const closingKinds = ['finished', 'failed', 'cancelled'] as const satisfies EventKind[]
+
+export function isClosing(kind: EventKind): boolean {
+  return (closingKinds as readonly EventKind[]).includes(kind)
+}
+
 /** One entry of a flow's audit log. `(flow_id, revision)` names it: one event per revision, no gaps. */
 export interface FlowEvent {
   flow_id: string

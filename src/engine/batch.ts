@@ -7,7 +7,7 @@ import type { JsonObject } from '../domain/json.ts'
 import type { Changes, Locked, Saved } from '../store/batch.ts'
 import { refText } from '../store/idempotency.ts'
 import type { Reply, SignalReply } from './change.ts'
-import { type ChangeEntry, type CreateEntry, type Entry, type KeepReply, textsOf } from './entry.ts'
+import type { ChangeEntry, CreateEntry, Entry, Item, KeepReply, SignalEntry } from './entry.ts'
 import { createSignalling, type SignalLimits, type SignalVerdict } from './signalling.ts'
 import { busy, createWorkspace, ended } from './workspace.ts'
 
@@ -36,16 +36,16 @@ export interface Plan {
 const replyLifetime = 24 * 60 * 60 * 1000
 
 /** Decides all entries in their order. Two on one flow fold: the second sees what the first did. */
-export function planBatch(entries: readonly Entry[], locked: Locked, limits: SignalLimits): Plan {
+export function planBatch(items: readonly Item[], locked: Locked, limits: SignalLimits): Plan {
   const work = createWorkspace(locked, limits)
   const signalling = createSignalling(work, limits)
   const underWay = new Set<string>()
   const { changes } = work
-  const verdicts = entries.map((entry): Verdict => {
+  const verdicts = items.map(({ entry, texts }): Verdict => {
     try {
       const known = entry.keep === null ? null : replayOf(entry.keep, locked, underWay)
       if (known !== null) return { type: 'reply', reply: { ...known, replayed: true }, needs: null }
-      if (!textsOf(entry).every((text) => locked.texts.has(text))) return { type: 'busy' }
+      if (!texts.every((text) => locked.texts.has(text))) return { type: 'busy' }
       const verdict = judge(entry)
       if (verdict.type === 'reply' && entry.keep !== null) keep(entry.keep, verdict.reply)
       return verdict
@@ -64,10 +64,26 @@ export function planBatch(entries: readonly Entry[], locked: Locked, limits: Sig
       case 'change':
         return change(entry)
       case 'signal':
-        return verdictOf(signalling.receive(entry))
+        return withMessage(entry, verdictOf(signalling.receive(entry)))
       case 'redeliver':
         return verdictOf(signalling.redeliver(entry))
     }
+  }
+
+  /** Stores the message that a signal was made of; that of a duplicate is stored already. */
+  function withMessage({ signal: { message } }: SignalEntry, verdict: Verdict): Verdict {
+    if (message === undefined || verdict.type !== 'reply') return verdict
+    const { reply } = verdict
+    if (!('signal' in reply) || reply.outcome === 'duplicate') return verdict
+    changes.messages.push({
+      ...message,
+      received_at: locked.now,
+      outcome: 'accepted',
+      reason: null,
+      // One that was not kept has no row.
+      signal_id: reply.outcome === 'unmatched' ? null : reply.signal.id,
+    })
+    return verdict
   }
 
   function change(entry: ChangeEntry): Verdict {

@@ -4,6 +4,7 @@
 
 import type { DecidedFlow } from '../domain/command.ts'
 import { FlowError } from '../domain/errors.ts'
+import type { FlowEvent } from '../domain/event.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Locked, Saved } from '../store/batch.ts'
@@ -17,16 +18,19 @@ import {
   type ChangeEntry,
   type CreateEntry,
   type Entry,
+  type Item,
+  itemOf,
   keyText,
+  messageBytes,
   type RedeliverEntry,
   resourcesOf,
   type SignalEntry,
-  stateBytes,
 } from './entry.ts'
 import { type Fired, firedOf, fireEntry } from './fired.ts'
 import { createLane } from './lane.ts'
-import { dueRequest, type Item, lockRequest } from './lock-request.ts'
+import { dueRequest, lockRequest } from './lock-request.ts'
 import type { Report } from './notice.ts'
+import { createQueue, type Task } from './queue.ts'
 import type { SignalLimits } from './signalling.ts'
 import { createTransactor, type Transaction } from './transaction.ts'
 
@@ -45,6 +49,8 @@ export interface CommitterOptions {
 /** A committed change, as told to those who wait for one. */
 export interface Change {
   flow: FlowRecord
+  /** What the transaction appended to the flow's log, oldest first. */
+  events: FlowEvent[]
   /** The database's time of the transaction. */
   now: Timestamp
 }
@@ -62,34 +68,22 @@ export interface Committer {
   drain(): Promise<void>
 }
 
-interface Pending extends Item {
-  /** What no two transactions of this process hold at once. */
-  resources: string[]
+interface Pending extends Item, Task {
   resolve(reply: Reply | SignalReply): void
   reject(error: unknown): void
 }
 
-/** Locks of one transaction beside those of rows: the server has room for 64 of each connection. */
-const maxBatchResources = 512
-/** Patch bytes in one transaction: bounds its memory and how long it holds its locks. */
-const maxBatchBytes = 4 * 1024 * 1024
 /** How often one command is tried before its caller is told to come back. */
 const maxAttempts = 4
 /** Flows locked elsewhere that are waited for at once. */
 export const slowLanes = 2
-
-const none: ReadonlySet<string> = new Set()
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
 export function createCommitter(options: CommitterOptions): Committer {
   const { scope, limits, report } = options
   const transact = createTransactor(scope, limits, report)
-  const queue: Pending[] = []
-  /** What a transaction of this process holds, with the commands that must come after it. */
-  const held = new Map<string, Pending[]>()
-  /** Of these, what is waited for in the slow lane, and freed there. */
-  const slow = new Set<string>()
+  const queue = createQueue<Pending>(options.batchSize)
   const slowLane = createLane(slowLanes)
   const listeners: ((changes: Change[]) => void)[] = []
   let accepted = 0
@@ -113,12 +107,11 @@ export function createCommitter(options: CommitterOptions): Committer {
     }
     accepted++
     return new Promise<Reply | SignalReply>((resolve, reject) => {
-      enqueue({
-        entry,
-        bytes: stateBytes(entry),
-        whole: false,
-        attempts: 0,
-        resources: resourcesOf(entry),
+      const item = itemOf(entry)
+      queue.push({
+        ...item,
+        bytes: item.added + messageBytes(entry),
+        resources: resourcesOf(item),
         resolve,
         reject,
       })
@@ -132,18 +125,6 @@ export function createCommitter(options: CommitterOptions): Committer {
     })
   }
 
-  function enqueue(pending: Pending): void {
-    if (!park(pending, none)) queue.push(pending)
-  }
-
-  /** Sets a command aside when another transaction holds what it needs; it comes back when that ends. */
-  function park(pending: Pending, ours: ReadonlySet<string>): boolean {
-    const taken = pending.resources.find((resource) => held.has(resource) && !ours.has(resource))
-    if (taken === undefined) return false
-    held.get(taken)?.push(pending)
-    return true
-  }
-
   function scheduleFlush(): void {
     if (flushScheduled || queue.length === 0 || inFlight >= options.inFlight) return
     flushScheduled = true
@@ -151,52 +132,18 @@ export function createCommitter(options: CommitterOptions): Committer {
     setImmediate(() => {
       flushScheduled = false
       if (queue.length === 0 || inFlight >= options.inFlight) return
-      const batch = takeBatch()
+      const batch = queue.take()
       if (batch.length === 0) return
       inFlight++
       void runBatch(batch, false)
         .catch((error: unknown) => rejectAll(batch, error))
         .finally(() => {
           inFlight--
-          free(batch)
+          queue.free(batch)
           scheduleFlush()
         })
       scheduleFlush()
     })
-  }
-
-  /** Takes commands from the head of the queue and marks what they need as held. */
-  function takeBatch(): Pending[] {
-    const batch: Pending[] = []
-    const ours = new Set<string>()
-    let bytes = 0
-    while (batch.length < options.batchSize && ours.size < maxBatchResources) {
-      const next = queue[0]
-      if (next === undefined || (batch.length > 0 && bytes + next.bytes > maxBatchBytes)) break
-      queue.shift()
-      if (park(next, ours)) continue
-      for (const resource of next.resources) {
-        if (ours.has(resource)) continue
-        held.set(resource, [])
-        ours.add(resource)
-      }
-      batch.push(next)
-      bytes += next.bytes
-    }
-    return batch
-  }
-
-  /** Puts the commands that waited for what these held at the head of the queue, in their order. */
-  function free(batch: readonly Pending[]): void {
-    const next: Pending[] = []
-    for (const { resources } of batch) {
-      for (const resource of resources) {
-        if (slow.has(resource)) continue
-        next.push(...(held.get(resource) ?? []))
-        held.delete(resource)
-      }
-    }
-    if (next.length > 0) queue.unshift(...next)
   }
 
   /**
@@ -206,8 +153,7 @@ export function createCommitter(options: CommitterOptions): Committer {
    */
   async function runBatch(batch: readonly Pending[], block: boolean): Promise<void> {
     for (const pending of batch) pending.attempts++
-    const entries = batch.map((one) => one.entry)
-    const result = await transact(lockRequest(batch, limits, block), () => entries)
+    const result = await transact(lockRequest(batch, limits, block), () => batch)
     batches++
     commands += batch.length
     if (result.outcome === 'committed') return settle(batch, result)
@@ -266,7 +212,7 @@ export function createCommitter(options: CommitterOptions): Committer {
       pending.reject(toFlowError(new Error('overtaken again and again by others')))
       return
     }
-    enqueue(pending)
+    queue.push(pending)
     scheduleFlush()
   }
 
@@ -283,25 +229,29 @@ export function createCommitter(options: CommitterOptions): Committer {
   }
 
   function announce(plan: Plan, { now }: Locked, saved: Saved): void {
+    const { updates, update_events, inserts, insert_events } = plan.changes
+    const events = byFlow(update_events, insert_events)
     const changes: Change[] = []
-    for (const { flow } of plan.changes.updates) {
-      changes.push({ now, flow: withState(flow, saved) })
+    for (const { flow } of updates) {
+      changes.push({ now, flow: withState(flow, saved), events: events.get(flow.id) ?? [] })
     }
-    for (const flow of plan.changes.inserts) {
-      if (saved.inserted.has(flow.id)) changes.push({ now, flow })
+    // One whose key another replica took meanwhile did not come in, and nor did its events.
+    for (const flow of inserts) {
+      if (saved.inserted.has(flow.id)) {
+        changes.push({ now, flow, events: events.get(flow.id) ?? [] })
+      }
     }
     if (changes.length > 0) for (const listener of listeners) listener(changes)
   }
 
   /** Waits for what is locked elsewhere beside the queue, holding up nobody but its own commands. */
   function runSlow(pendings: readonly Pending[]): void {
-    for (const { resources } of pendings) for (const resource of resources) slow.add(resource)
+    queue.pin(pendings)
     void slowLane(() => runBatch(pendings, true))
       .catch((error: unknown) => rejectAll(pendings, error))
       .finally(() => {
-        for (const { resources } of pendings)
-          for (const resource of resources) slow.delete(resource)
-        free(pendings)
+        queue.unpin(pendings)
+        queue.free(pendings)
         scheduleFlush()
       })
   }
@@ -313,7 +263,7 @@ export function createCommitter(options: CommitterOptions): Committer {
 
   async function fireDue(due: DueQuery): Promise<Fired[]> {
     const result = await transact(dueRequest(due, limits), (locked) =>
-      [...locked.flows.values()].map(fireEntry),
+      [...locked.flows.values()].map((flow) => itemOf(fireEntry(flow))),
     )
     if (result.outcome === 'unknown') throw result.cause
     if (result.outcome === 'committed') {
@@ -360,6 +310,18 @@ function withState(flow: DecidedFlow, saved: Saved): FlowRecord {
 function businessKeyOf(entry: Entry): string | null {
   if (entry.type === 'create') return entry.input.key ?? null
   return entry.type === 'signal' ? (entry.start?.input.key ?? null) : null
+}
+
+function byFlow(...lists: (readonly FlowEvent[])[]): Map<string, FlowEvent[]> {
+  const events = new Map<string, FlowEvent[]>()
+  for (const list of lists) {
+    for (const event of list) {
+      const known = events.get(event.flow_id)
+      if (known === undefined) events.set(event.flow_id, [event])
+      else known.push(event)
+    }
+  }
+  return events
 }
 
 /** The error when not even the server could be asked what became of a transaction. */

@@ -12,11 +12,14 @@ const checks = {
   instant: (part: unknown) => typeof part === 'string' && instant.test(part),
   timestamp: (part: unknown) => typeof part === 'string' && timestamp.test(part),
   id: (part: unknown) => typeof part === 'string' && isId(part),
+  name: (part: unknown) => typeof part === 'string' && part.length <= 255 && !part.includes('\0'),
   revision: (part: unknown) => Number.isSafeInteger(part) && (part as number) >= 0,
+  epoch: (part: unknown) => typeof part === 'string' && part.length <= 32,
   xid: (part: unknown) => typeof part === 'string' && /^\d{1,19}$/.test(part),
 }
 
-function digest(bound: unknown): string {
+/** A short text that stands for a list and its filter. */
+export function digest(bound: unknown): string {
   return createHash('sha256').update(JSON.stringify(bound)).digest('base64url').slice(0, 12)
 }
 
@@ -25,26 +28,32 @@ export function encodeCursor(bound: unknown, position: readonly (string | number
   return Buffer.from(JSON.stringify([digest(bound), ...position])).toString('base64url')
 }
 
+/** Where a cursor or position came in, for the error. */
+export type CursorPointer = '?cursor' | '?after' | 'last-event-id'
+
 /**
  * Reads a cursor's position. Throws `invalid_request` when it is no cursor of ours and
  * `cursor_mismatch` when it was made for another list or filter.
  *
- * @param pointer the query parameter that it came in, for the error.
+ * @param from `optional` parts at the end may be absent.
  */
 export function decodeCursor(
   cursor: string,
   bound: unknown,
   shape: readonly (keyof typeof checks)[],
-  pointer: '?cursor' | '?after' = '?cursor',
+  from: { pointer?: CursorPointer; optional?: number } = {},
 ): (string | number)[] {
+  const { pointer = '?cursor', optional = 0 } = from
   let parts: unknown
   try {
     parts = JSON.parse(Buffer.from(cursor, 'base64url').toString())
   } catch {
     parts = null
   }
-  const message = `Send ${pointer.slice(1)} exactly as an answer of this list gave it, or leave it out.`
-  if (!Array.isArray(parts) || parts.length !== shape.length + 1) {
+  const name = pointer.replace('?', '')
+  const message = `Send ${name} exactly as an answer of this list gave it, or leave it out.`
+  const most = shape.length + 1
+  if (!Array.isArray(parts) || parts.length > most || parts.length < most - optional) {
     throw invalid(pointer, 'malformed', message)
   }
   const [made, ...position] = parts as [unknown, ...(string | number)[]]
@@ -55,7 +64,7 @@ export function decodeCursor(
       errors: [{ pointer, code: 'mismatch', message: mismatch }],
     })
   }
-  if (!shape.every((kind, i) => checks[kind](position[i]))) {
+  if (!position.every((part, i) => checks[shape[i] as keyof typeof checks](part))) {
     throw invalid(pointer, 'malformed', message)
   }
   return position

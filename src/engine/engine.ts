@@ -5,15 +5,26 @@ import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
 import { createCommitter } from './committer.ts'
 import { createEvents, type Events } from './events.ts'
+import { createFeedPositions } from './feed-position.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
+import { createHints, type HintOptions } from './hints.ts'
+import { createInbound, type Inbound } from './inbound.ts'
+import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import { createLinks, type Links } from './links.ts'
 import type { Report } from './notice.ts'
 import { createFlowReader } from './reader.ts'
-import { createReplySweeper, createSignalExpiry, createSignalSweeper } from './retention.ts'
+import {
+  createMessageSweeper,
+  createReplySweeper,
+  createSignalExpiry,
+  createSignalSweeper,
+} from './retention.ts'
 import { createSignalWaker } from './signal-waker.ts'
 import { createSignals, type SignalSettings, type Signals } from './signals.ts'
+import { createSources, type Sources } from './sources.ts'
 import { createSteps, type Steps } from './steps.ts'
+import { createStreams, type Streams } from './streams.ts'
 import { createWaitEngine, type WaitEngine, type WaitEngineStatus } from './wait-engine.ts'
 import { createWatch } from './watch.ts'
 
@@ -29,14 +40,22 @@ export interface EngineStatus {
     batches_total: number
     commands_total: number
   }
+  /** Whether changes made by other processes are heard of at once (LISTEN); else by looking. */
+  listen: 'ok' | 'degraded'
+  /** Event streams that are open. */
+  streams: number
 }
 
 export interface Engine {
   flows: Flows
   signals: Signals
   links: Links
+  sources: Sources
+  inbound: Inbound
+  messages: InboundMessages
   steps: Steps
   events: Events
+  streams: Streams
   waitEngine: WaitEngine
   status(): EngineStatus
   /** Bounded to about a second, also when the database does not answer. */
@@ -52,6 +71,11 @@ export interface EngineOptions {
   /** Read statements at once. */
   readsInFlight: number
   tick: { interval: number; batchSize: number }
+  /** Webhooks of third parties: whether unverified sources may be, and how long raw messages are kept (ms). */
+  inbound: { allowUnsigned: boolean; retention: number }
+  /** Event streams open at a time. */
+  streams: { total: number; perCaller: number }
+  listen: HintOptions
   report: Report
 }
 
@@ -70,9 +94,28 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const limits = { ...options.limits, kept_signals: options.signals.kept }
   const startedAt = new Date().toISOString()
   const committer = createCommitter({ scope, limits, report, ...options.commit })
-  const watch = createWatch(scope, committer, report)
+  const hints = createHints(options.listen, report)
+  committer.onCommit((changes) =>
+    hints.publish(
+      'flows',
+      changes.map(({ flow }) => flow.id),
+    ),
+  )
+  const watch = createWatch(scope, committer, hints, report)
   const read = createFlowReader(scope, options.readsInFlight)
   const flows = createFlows({ scope, committer, read, watch })
+  const positions = createFeedPositions(scope)
+  const streams = createStreams({
+    scope,
+    committer,
+    flows,
+    watch,
+    hints,
+    positions,
+    limits: options.streams,
+    readsInFlight: options.readsInFlight,
+    report,
+  })
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
   const waker = createSignalWaker(scope, committer, report)
   const loops = [
@@ -82,30 +125,41 @@ export function createEngine(options: EngineOptions): RunningEngine {
     createReplySweeper(scope, report),
     createSignalExpiry(scope, report),
     createSignalSweeper(scope, options.signals.retention, report),
+    createMessageSweeper(scope, options.inbound.retention, report),
   ]
-  const readiness = createReadiness(scope)
   const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
+  const { allowUnsigned } = options.inbound
+  const readiness = createReadiness(scope)
   return {
     flows,
     signals,
     links: createLinks(scope, signals),
+    sources: createSources({ scope, allowUnsigned, maxTtl: options.signals.max_ttl }),
+    inbound: createInbound({ scope, signals, allowUnsigned }),
+    messages: createInboundMessages(scope, allowUnsigned),
     steps: createSteps(scope, flows),
-    events: createEvents(scope, flows),
+    events: createEvents({ scope, flows, watch, streams, positions }),
+    streams,
     waitEngine,
     status: () => ({
       version: options.version,
       started_at: startedAt,
       wait_engine: waitEngine.status(),
       committer: committer.status(),
+      listen: hints.status(),
+      streams: streams.count(),
     }),
     ready: readiness.check,
     start() {
       for (const loop of loops) loop.start()
+      hints.start()
     },
     retire: readiness.retire,
     async stop() {
-      await Promise.all(loops.map((loop) => loop.stop()))
+      await Promise.all([...loops, streams].map((one) => one.stop()))
       await committer.drain()
+      // Last: what was committed until now shall be told.
+      await hints.stop()
     },
   }
 }

@@ -6,6 +6,7 @@ import { type JsonValue, jsonBytes } from '../domain/json.ts'
 import type { DeliverMode, SignalRecord } from '../domain/signal.ts'
 import type { BranchSpec, SignalTarget, WaitSpec } from '../domain/wait.ts'
 import type { IdempotencyRef } from '../store/idempotency.ts'
+import type { InboundMessage } from '../store/inbound.ts'
 import type { Caller } from './change.ts'
 
 /** A request to keep the answer under a key, and to give it again to a repeat. */
@@ -27,6 +28,8 @@ export interface NewSignal {
   deliver: DeliverMode
   /** How long it is kept when it finds no wait, in milliseconds; 0: not at all. */
   ttl: number
+  /** The message that it was made of, to be stored with it. */
+  message?: InboundMessage
 }
 
 /** A flow that a signal makes if no open flow has its key. */
@@ -80,7 +83,7 @@ export function needsState(entry: Entry): boolean {
 }
 
 /** Bytes that an entry may add to the state of a flow. */
-export function stateBytes(entry: Entry): number {
+function stateBytes(entry: Entry): number {
   if (entry.type === 'create') return 0
   if (entry.type !== 'change') return payloadBytes(entry.signal.payload)
   const { command } = entry
@@ -98,6 +101,13 @@ export function stateBytes(entry: Entry): number {
     default:
       return 0
   }
+}
+
+/** Bytes that an entry brings along beside what it does to flows. */
+export function messageBytes(entry: Entry): number {
+  if (entry.type !== 'signal' || entry.signal.message === undefined) return 0
+  // Written in base64.
+  return Math.ceil(entry.signal.message.body.length * 1.4)
 }
 
 function payloadBytes(payload: JsonValue | undefined): number {
@@ -139,7 +149,7 @@ export function branchesOf(wait: WaitSpec): BranchSpec[] {
 }
 
 /** The texts that an entry must hold while it is decided: match keys and senders' ids. */
-export function textsOf(entry: Entry): string[] {
+function textsOf(entry: Entry): string[] {
   const { namespace } = entry.caller
   if (entry.type === 'change' && entry.command.type === 'wait') {
     return branchesOf(entry.command.wait).flatMap((branch) =>
@@ -175,13 +185,30 @@ export function flowIdOf(entry: Entry): string | null {
  * What two transactions of this process must not hold at once, because the second would only find it
  * locked: the committer keeps such entries apart, in their order.
  */
-export function resourcesOf(entry: Entry): string[] {
+export function resourcesOf({ entry, texts }: Item): string[] {
   const flowId = flowIdOf(entry)
-  const resources = textsOf(entry)
+  const resources = [...texts]
   if (flowId !== null) resources.push(flowId)
   if (entry.type === 'signal' && entry.start !== null) {
     resources.push(keyText(entry.caller.namespace, entry.start.input.key))
   }
   if (entry.type === 'redeliver') resources.push(entry.signal.id)
   return [...new Set(resources)]
+}
+
+/** An entry that is to be decided, with what follows from it. */
+export interface Item {
+  entry: Entry
+  /** `textsOf` it. */
+  texts: readonly string[]
+  /** Bytes that it may add to the state of a flow. */
+  added: number
+  /** The state is needed in any case. */
+  whole: boolean
+  /** How often it was tried already. */
+  attempts: number
+}
+
+export function itemOf(entry: Entry): Item {
+  return { entry, texts: textsOf(entry), added: stateBytes(entry), whole: false, attempts: 0 }
 }

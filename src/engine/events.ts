@@ -2,19 +2,32 @@
 
 import type { EventKind, FlowEvent } from '../domain/event.ts'
 import type { Scope } from '../store/db.ts'
-import { listEvents, listFeed } from '../store/events.ts'
+import { type FeedPosition, feedStart, listEvents, listFeed } from '../store/events.ts'
 import type { Caller } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
+import type { FeedPositions } from './feed-position.ts'
 import type { Flows } from './flows.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
+import type { Streams } from './streams.ts'
+import type { Watch } from './watch.ts'
+
+/** Wait so long for something to answer, in milliseconds, and no longer than until the signal aborts. */
+export interface Patience {
+  ms: number
+  signal: AbortSignal
+}
 
 export interface Events {
-  /** Oldest first, after a revision. Throws `not_found` for the flow. */
+  /**
+   * Oldest first, after a revision. With patience an empty page is answered only when it is over.
+   * Throws `not_found` for the flow.
+   */
   list(
     caller: Caller,
     flowId: string,
     filter: { kind?: EventKind[]; after?: number },
     page: PageRequest,
+    patience?: Patience,
   ): Promise<Page<FlowEvent>>
   /**
    * All flows of the namespace, in commit order, after an opaque position. `position` is where this
@@ -24,56 +37,85 @@ export interface Events {
     caller: Caller,
     filter: { kind?: EventKind[]; after?: string },
     page: PageRequest,
+    patience?: Patience,
   ): Promise<Page<FlowEvent> & { position: string | null }>
 }
 
-export function createEvents(scope: Scope, flows: Flows): Events {
+export interface EventsOptions {
+  scope: Scope
+  flows: Flows
+  watch: Watch
+  streams: Streams
+  positions: () => Promise<FeedPositions>
+}
+
+export function createEvents({ scope, flows, watch, streams, positions }: EventsOptions): Events {
   return {
-    async list(caller, flowId, { kind, after }, { limit, cursor }) {
+    async list(caller, flowId, { kind, after }, { limit, cursor }, patience) {
       const bound = ['events', caller.namespace, flowId, kind, after]
       const position = cursor === undefined ? null : decodeCursor(cursor, bound, ['revision'])
-      await flows.get(caller, flowId)
-      const found = await listEvents(scope, {
-        flow_id: flowId,
-        ...(kind !== undefined && { kinds: kind }),
-        after: (position?.[0] as number | undefined) ?? after ?? -1,
-        limit: limit + 1,
-      })
-      return pageOf(found, limit, (event) => encodeCursor(bound, [event.revision]))
+      let known = -1
+      const look = async () => {
+        known = (await flows.get(caller, flowId)).revision
+        return listEvents(scope, {
+          flow_id: flowId,
+          ...(kind !== undefined && { kinds: kind }),
+          after: (position?.[0] as number | undefined) ?? after ?? -1,
+          limit: limit + 1,
+        })
+      }
+      const answer = (found: FlowEvent[]) =>
+        pageOf(found, limit, (event) => encodeCursor(bound, [event.revision]))
+      if (patience === undefined) return answer(await look())
+      const deadline = performance.now() + patience.ms
+      const watcher = watch.open(flowId, () => known, deadline, patience.signal)
+      try {
+        // Watching began before this read, so that no change can fall between the two.
+        let found = await look()
+        while (found.length === 0 && (await watcher.next())) found = await look()
+        return answer(found)
+      } finally {
+        watcher.close()
+      }
     },
 
-    async feed(caller, { kind, after }, { limit, cursor }) {
-      const shape = ['xid', 'id', 'revision'] as const
-      const bound = ['feed', caller.namespace, kind, after]
-      // A position is a place in all events; a cursor belongs to one filter.
-      const place = ['feed', caller.namespace]
-      const position =
+    async feed(caller, { kind, after }, { limit, cursor }, patience) {
+      const { namespace } = caller
+      const { encode, decode } = await positions()
+      const bound = ['feed', namespace, kind, after]
+      const start: FeedPosition | null =
         cursor !== undefined
-          ? decodeCursor(cursor, bound, shape)
+          ? placeOf(decodeCursor(cursor, bound, ['xid', 'id', 'revision']))
           : after !== undefined
-            ? decodeCursor(after, place, shape, '?after')
+            ? decode(namespace, after, '?after')
             : null
-      const found = await listFeed(scope, {
-        namespace: caller.namespace,
-        ...(kind !== undefined && { kinds: kind }),
-        after:
-          position === null
-            ? null
-            : {
-                xid: position[0] as string,
-                flow_id: position[1] as string,
-                revision: position[2] as number,
-              },
-        limit: limit + 1,
-      })
-      const at = ({ xid, flow_id, revision }: (typeof found)[number]) => [xid, flow_id, revision]
-      const page = pageOf(found, limit, (event) => encodeCursor(bound, at(event)))
+      const look = () =>
+        listFeed(scope, {
+          namespace,
+          ...(kind !== undefined && { kinds: kind }),
+          after: start,
+          limit: limit + 1,
+        })
+      let found = await look()
+      if (patience !== undefined && found.length === 0) {
+        const { ms, signal } = patience
+        const from = { after: start ?? feedStart, ...(kind !== undefined && { kind }) }
+        await streams.nextInFeed(caller, from, ms, signal)
+        found = await look()
+      }
+      const page = pageOf(found, limit, ({ xid, flow_id, revision }) =>
+        encodeCursor(bound, [xid, flow_id, revision]),
+      )
       const last = page.items.at(-1)
       return {
         items: page.items.map(({ xid: _, ...event }) => event),
         next_cursor: page.next_cursor,
-        position: last === undefined ? (after ?? null) : encodeCursor(place, at(last)),
+        position: last === undefined ? (after ?? null) : encode(namespace, last),
       }
     },
   }
+}
+
+function placeOf([xid, flow_id, revision]: readonly (string | number)[]): FeedPosition {
+  return { xid: xid as string, flow_id: flow_id as string, revision: revision as number }
 }

@@ -9,23 +9,13 @@ import {
   type ChangeEntry,
   type Entry,
   flowIdOf,
+  type Item,
   isBroadcast,
   matchText,
   needsState,
-  textsOf,
 } from './entry.ts'
-import { keptText, type SignalLimits, wakeBatch } from './signalling.ts'
-
-/** An entry that is to be decided. */
-export interface Item {
-  entry: Entry
-  /** What it may add to the state of a flow (`stateBytes`). */
-  bytes: number
-  /** The state is needed in any case. */
-  whole: boolean
-  /** How often it was tried already. */
-  attempts: number
-}
+import { keptText } from './signal-ledger.ts'
+import { type SignalLimits, wakeBatch } from './signalling.ts'
 
 /** More waits than signals are looked up: some may have ended since, or cannot take one. */
 const spareWaiters = 4
@@ -50,11 +40,11 @@ export function lockRequest(
   const reaching = items.some(
     ({ entry }) => isBroadcast(entry) || (entry.type === 'signal' && entry.start !== null),
   )
-  for (const { entry, bytes, whole, attempts } of items) {
+  for (const { entry, texts: own, added, whole, attempts } of items) {
     const { namespace } = entry.caller
-    request.state_room = Math.min(request.state_room, limits.state_bytes - bytes)
+    request.state_room = Math.min(request.state_room, limits.state_bytes - added)
     if (entry.keep !== null) request.idempotency.push(entry.keep.ref)
-    for (const text of textsOf(entry)) texts.add(text)
+    for (const text of own) texts.add(text)
     const id = flowIdOf(entry)
     if (id !== null) {
       // Two commands on one flow fold here, so that each answer has the state of its revision.

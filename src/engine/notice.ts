@@ -14,9 +14,13 @@ export type Notice =
   | { type: 'flow_quarantined'; flow_id: string; reason: string }
   | { type: 'loop_failed'; loop: string; failures: number; cause: unknown }
   | { type: 'loop_recovered'; loop: string; failures: number }
+  /** Commits of other replicas are seen by looking alone, up to a second late. */
+  | { type: 'listen_degraded'; cause: unknown }
+  | { type: 'listen_recovered' }
   | { type: 'expired_replies_deleted'; count: number }
   | { type: 'signals_expired'; count: number }
   | { type: 'old_signals_deleted'; count: number }
+  | { type: 'old_messages_deleted'; count: number }
 
 export type Report = (notice: Notice) => void
 
@@ -33,9 +37,18 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
   },
   loop_failed: { level: 'error', message: 'a background loop failed and goes on' },
   loop_recovered: { level: 'info', message: 'a background loop works again' },
+  listen_degraded: {
+    level: 'warn',
+    message: 'changes of other processes may be seen up to a second late: LISTEN does not work',
+  },
+  listen_recovered: { level: 'info', message: 'LISTEN works again' },
   expired_replies_deleted: { level: 'debug', message: 'expired idempotency keys were deleted' },
   signals_expired: { level: 'info', message: 'kept signals expired before a wait took them' },
   old_signals_deleted: { level: 'debug', message: 'old signals were deleted' },
+  old_messages_deleted: {
+    level: 'debug',
+    message: 'raw messages past their retention were deleted',
+  },
 }
 
 /** Renders notices to the log. */

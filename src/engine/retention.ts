@@ -1,7 +1,8 @@
-// Deletes what has served its time: expired answers to idempotent requests, and old signals.
+// Deletes what has served its time: expired answers to idempotent requests, old signals, raw messages.
 
 import type { Scope } from '../store/db.ts'
 import { deleteExpiredReplies } from '../store/idempotency.ts'
+import { deleteOldMessages } from '../store/inbound.ts'
 import { deleteOldSignals, expireSignals } from '../store/signal-lists.ts'
 import { createLoop, type Loop } from './loop.ts'
 import type { Report } from './notice.ts'
@@ -50,6 +51,20 @@ export function createSignalSweeper(scope: Scope, retention: number, report: Rep
     async pass() {
       const count = await deleteOldSignals(scope, retention, batchSize)
       if (count > 0) report({ type: 'old_signals_deleted', count })
+      return count === batchSize ? pause : interval
+    },
+  })
+}
+
+/** Deletes raw messages that arrived longer ago than `retention` milliseconds. */
+export function createMessageSweeper(scope: Scope, retention: number, report: Report): Loop {
+  return createLoop({
+    name: 'message-sweeper',
+    interval,
+    report,
+    async pass() {
+      const count = await deleteOldMessages(scope, retention, batchSize)
+      if (count > 0) report({ type: 'old_messages_deleted', count })
       return count === batchSize ? pause : interval
     },
   })

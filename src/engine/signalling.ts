@@ -4,16 +4,11 @@
 import type { DecidedFlow, Decision, DomainLimits } from '../domain/command.ts'
 import { FlowError } from '../domain/errors.ts'
 import { type FlowRecord, isTerminal } from '../domain/flow.ts'
-import {
-  byAge,
-  isFor,
-  listedDeliveries,
-  type SignalDelivery,
-  type SignalRecord,
-} from '../domain/signal.ts'
+import type { SignalDelivery, SignalRecord } from '../domain/signal.ts'
 import type { Locked } from '../store/batch.ts'
 import type { SignalReply } from './change.ts'
-import { matchText, type RedeliverEntry, type SignalEntry, senderText } from './entry.ts'
+import { matchText, type RedeliverEntry, type SignalEntry } from './entry.ts'
+import { createLedger } from './signal-ledger.ts'
 import { busy, ended, type Workspace } from './workspace.ts'
 
 /** Waits that `deliver: all` wakes in one transaction; the rest follows in others. */
@@ -47,20 +42,8 @@ interface Delivered {
 
 export function createSignalling(work: Workspace, limits: SignalLimits): Signalling {
   const { locked, changes } = work
-  const senders = new Map<string, SignalRecord>()
-  for (const signal of locked.senders) remember(signal)
-  const kept = [...locked.kept].sort(byAge)
-  const counts = new Map(locked.kept_counts)
-  const stored = new Map(locked.signals)
-  for (const signal of kept) if (!stored.has(signal.id)) stored.set(signal.id, signal)
+  const ledger = createLedger(locked, limits.kept_signals)
   const truncated = truncatedKeys(locked)
-  const added = new Map<string, SignalRecord>()
-  const changed = new Set<string>()
-
-  function remember(signal: SignalRecord): void {
-    const text = senderText(signal.namespace, signal)
-    if (text !== null) senders.set(text, signal)
-  }
 
   /** Lets a signal act on a flow. Null when the flow does not wait for it, or cannot take it. */
   function deliverTo(flow: DecidedFlow, signal: SignalRecord, aimed: boolean): Delivered | null {
@@ -123,34 +106,6 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     }
   }
 
-  /** Writes deliveries down in a signal's row. */
-  function record(
-    signal: SignalRecord,
-    deliveries: readonly SignalDelivery[],
-    waking: SignalRecord['waking'],
-  ): SignalRecord {
-    const next: SignalRecord = {
-      ...signal,
-      outcome:
-        signal.outcome === 'delivered' || deliveries.length > 0 ? 'delivered' : signal.outcome,
-      deliveries: [...signal.deliveries, ...deliveries].slice(0, listedDeliveries),
-      delivered_count: signal.delivered_count + deliveries.length,
-      waking,
-    }
-    save(next)
-    return next
-  }
-
-  function save(signal: SignalRecord): void {
-    if (stored.has(signal.id)) {
-      stored.set(signal.id, signal)
-      changed.add(signal.id)
-    } else added.set(signal.id, signal)
-    const place = kept.findIndex(({ id }) => id === signal.id)
-    if (place >= 0) kept[place] = signal
-    remember(signal)
-  }
-
   /** Keeps a signal that found no wait, or answers `unmatched` when it is not to be kept. */
   function keep(
     entry: SignalEntry,
@@ -159,23 +114,9 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     started: boolean,
   ): SignalVerdict {
     const { ttl } = entry.signal
-    if (ttl === 0) return answer('unmatched', signal, flow, started)
-    const text = keptText(signal)
-    const count = counts.get(text) ?? 0
-    if (count >= limits.kept_signals) {
-      throw new FlowError(
-        'quota_exceeded',
-        `${limits.kept_signals} signals are kept here already. Send it again when a flow has taken some.`,
-        { limit: 'kept_signals', maximum: limits.kept_signals, retry_after: 60 },
-      )
-    }
-    counts.set(text, count + 1)
-    const expires_at = new Date(Date.parse(locked.now) + ttl).toISOString()
-    const buffered: SignalRecord = { ...signal, outcome: 'buffered', expires_at }
-    added.set(buffered.id, buffered)
-    kept.push(buffered)
-    remember(buffered)
-    return answer('buffered', buffered, flow, started)
+    return ttl === 0
+      ? answer('unmatched', signal, flow, started)
+      : answer('buffered', ledger.keep(signal, ttl), flow, started)
   }
 
   /** Tries to deliver; null when nobody waits for it. */
@@ -185,14 +126,14 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
       if (flow === busy) return 'busy'
       const done = deliverTo(flow, signal, true)
       if (done === null) return null
-      return answer('delivered', record(signal, [done.delivery], null), done.flow, false)
+      return answer('delivered', ledger.deliver(signal, [done.delivery], null), done.flow, false)
     }
     const sent = broadcast(signal)
     if (sent === 'again' || sent === 'busy') return sent
     const { delivered, waking } = sent
     if (delivered.length === 0) return null
     const deliveries = delivered.map(({ delivery }) => delivery)
-    return answer('delivered', record(signal, deliveries, waking), null, false)
+    return answer('delivered', ledger.deliver(signal, deliveries, waking), null, false)
   }
 
   /** For `start_if_absent`: the flow that the signal is for, made if need be. */
@@ -217,8 +158,7 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
   return {
     receive(entry) {
       const { caller, signal: input } = entry
-      const sender = senderText(caller.namespace, input)
-      const first = sender === null ? undefined : senders.get(sender)
+      const first = ledger.firstOf(caller.namespace, input)
       if (first !== undefined) return answer('duplicate', first, null, false)
       const home = flowOf(entry)
       if (home === 'again' || home === 'busy') return home
@@ -248,7 +188,7 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     },
 
     redeliver({ caller, signal: { id }, waking }) {
-      const signal = stored.get(id)
+      const signal = ledger.stored(id)
       if (signal === undefined || signal.namespace !== caller.namespace) {
         throw new FlowError('not_found', 'There is no signal with this id: list the signals.', {
           resource: 'signal',
@@ -263,33 +203,28 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
         const takes = flow !== undefined && !isTerminal(flow.status) && !flow.cancel_requested
         const done = takes ? deliverTo(flow, signal, true) : null
         if (done === null) return answer(signal.outcome, signal, null, false)
-        return answer('delivered', record(signal, [done.delivery], null), done.flow, false)
+        return answer('delivered', ledger.deliver(signal, [done.delivery], null), done.flow, false)
       }
       const sent = broadcast(signal)
       if (sent === 'again' || sent === 'busy') return sent
       const deliveries = sent.delivered.map(({ delivery }) => delivery)
       if (deliveries.length === 0 && !waking) return answer(signal.outcome, signal, null, false)
-      const next = record(signal, deliveries, sent.waking)
+      const next = ledger.deliver(signal, deliveries, sent.waking)
       return answer(next.outcome, next, null, false)
     },
 
     followUp(waiting) {
       const decisions = [waiting]
       const taken: { signal: SignalRecord; delivery: SignalDelivery }[] = []
+      const ids = new Set<string>()
       let { flow } = waiting
       const waitId = flow.wait?.id
       while (flow.wait !== null) {
-        const { id, wait } = flow
-        const signal = kept.find(
-          (one) =>
-            one.outcome === 'buffered' &&
-            (one.expires_at ?? '') > locked.now &&
-            isFor(one, id, wait) &&
-            !taken.some((other) => other.signal.id === one.id),
-        )
+        const signal = ledger.nextFor(flow, flow.wait, ids)
         if (signal === undefined) break
         const decision = work.decide(flow, commandOf(signal), signal.actor)
         taken.push({ signal, delivery: deliveryOf(flow, decision) })
+        ids.add(signal.id)
         decisions.push(decision)
         flow = decision.flow
       }
@@ -301,15 +236,14 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
       return {
         decisions,
         commit() {
-          for (const { signal, delivery } of taken) record(signal, [delivery], null)
+          for (const { signal, delivery } of taken) {
+            ledger.deliver(signal, [delivery], null)
+          }
         },
       }
     },
 
-    finish() {
-      changes.new_signals.push(...added.values())
-      for (const id of changed) changes.signals.push(stored.get(id) as SignalRecord)
-    },
+    finish: () => ledger.finish(changes),
   }
 }
 
@@ -332,13 +266,6 @@ function deliveryOf(before: DecidedFlow, decision: Decision): SignalDelivery {
     wait_id: before.wait?.id ?? '',
     revision: decision.flow.revision,
   }
-}
-
-/** The text under which signals like this one are counted while they are kept. */
-export function keptText(signal: Pick<SignalRecord, 'namespace' | 'target' | 'flow_id'>): string {
-  return signal.target.kind === 'external_event'
-    ? matchText(signal.namespace, signal.target)
-    : JSON.stringify(['kept for flow', signal.flow_id])
 }
 
 function shown(flow: DecidedFlow): FlowRecord {

@@ -10,6 +10,7 @@ import type { DeliverMode, SignalDelivery, SignalOutcome, SignalRecord } from '.
 import type { Timestamp } from '../domain/time.ts'
 import type { SignalTarget } from '../domain/wait.ts'
 import type { Scope } from '../store/db.ts'
+import type { InboundMessage } from '../store/inbound.ts'
 import { listSignals, readSignal } from '../store/signal-lists.ts'
 import type { Caller, ChangeOptions, SignalReply } from './change.ts'
 import type { Committer } from './committer.ts'
@@ -34,6 +35,8 @@ export interface SignalInput {
   ttl?: number
   /** `one` when absent: the wait that is the oldest. `all`: every wait there is. */
   deliver?: DeliverMode
+  /** The message that it was made of: stored in the same transaction, unless it is a duplicate. */
+  message?: InboundMessage
   /** Send it to the open flow of this key, and make that flow if there is none. */
   start_if_absent?: NewFlow & { key: string }
 }
@@ -136,6 +139,7 @@ export function createSignals(
           ...(payload !== undefined && { payload }),
           deliver: input.deliver ?? 'one',
           ttl,
+          ...(input.message !== undefined && { message: input.message }),
         },
         start: startOf(caller, input.start_if_absent),
         if_match: options.if_match ?? null,

@@ -15,7 +15,7 @@ import {
 import type { Scope } from '../store/db.ts'
 import { isServerError } from '../store/errors.ts'
 import { type Plan, planBatch } from './batch.ts'
-import type { Entry } from './entry.ts'
+import type { Item } from './entry.ts'
 import type { Report } from './notice.ts'
 import type { SignalLimits } from './signalling.ts'
 
@@ -40,11 +40,8 @@ export function createTransactor(
   scope: Scope,
   limits: SignalLimits,
   report: Report,
-): (
-  request: LockRequest,
-  entriesFor: (locked: Locked) => readonly Entry[],
-) => Promise<Transaction> {
-  return async (request, entriesFor) => {
+): (request: LockRequest, itemsFor: (locked: Locked) => readonly Item[]) => Promise<Transaction> {
+  return async (request, itemsFor) => {
     let client: BatchClient
     try {
       client = await connectWriter(scope)
@@ -60,7 +57,7 @@ export function createTransactor(
     }
     let plan: Plan
     try {
-      plan = planBatch(entriesFor(locked), locked, limits)
+      plan = planBatch(itemsFor(locked), locked, limits)
     } catch (cause) {
       await release(client, cause)
       throw cause

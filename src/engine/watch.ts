@@ -1,10 +1,11 @@
-// Lets callers sleep until a flow changes: woken by commits here, and by a look at the database for
-// commits of other processes.
+// Lets callers sleep until a flow changes: woken by commits here, by the hints of other replicas, and
+// by a look at the database for what no hint told.
 
 import type { FlowStatus } from '../domain/flow.ts'
 import type { Scope } from '../store/db.ts'
 import { readRevisions } from '../store/flows.ts'
 import type { Committer } from './committer.ts'
+import { type Hints, hintKey } from './hints.ts'
 import { createLoop } from './loop.ts'
 import type { Report } from './notice.ts'
 
@@ -14,6 +15,11 @@ export interface Watch {
    * the signal aborts; what came between two calls is remembered. `close` must be called.
    */
   open(flowId: string, known: () => number, deadline: number, signal: AbortSignal): Watcher
+  /**
+   * Calls `wake` when another process may have brought the flow to another revision than `known`.
+   * Commits of this process do not wake: who follows is told of those. Answers how to stop.
+   */
+  follow(flowId: string, follower: Listener): () => void
   start(): void
   stop(): Promise<void>
 }
@@ -24,25 +30,49 @@ export interface Watcher {
   close(): void
 }
 
-interface Listener {
+export interface Listener {
   known: () => number
   wake(): void
+}
+
+interface Watched {
+  key: string
+  /** Woken by every commit. */
+  waiting: Set<Listener>
+  /** Woken by commits of other processes alone. */
+  following: Set<Listener>
 }
 
 /** How often other processes' commits are looked for, in milliseconds, while anybody waits. */
 const lookEvery = 1_000
 
-export function createWatch(scope: Scope, committer: Committer, report: Report): Watch {
-  const listeners = new Map<string, Set<Listener>>()
+export function createWatch(
+  scope: Scope,
+  committer: Committer,
+  hints: Hints,
+  report: Report,
+): Watch {
+  const watched = new Map<string, Watched>()
 
   committer.onCommit((changes) => {
-    for (const { flow } of changes) wake(flow.id, flow.revision)
+    if (watched.size === 0) return
+    for (const { flow } of changes) {
+      for (const listener of watched.get(flow.id)?.waiting ?? []) wake(listener, flow.revision)
+    }
   })
 
-  function wake(id: string, revision: number): void {
-    for (const listener of listeners.get(id) ?? []) {
-      if (listener.known() !== revision) listener.wake()
+  hints.subscribe('flows', (keys) => {
+    if (watched.size === 0) return
+    if (keys === null) return loop.nudge(0)
+    for (const { key, waiting, following } of watched.values()) {
+      if (!keys.has(key)) continue
+      for (const listener of waiting) listener.wake()
+      for (const listener of following) listener.wake()
     }
+  })
+
+  function wake(listener: Listener, revision: number): void {
+    if (listener.known() !== revision) listener.wake()
   }
 
   const loop = createLoop({
@@ -50,35 +80,55 @@ export function createWatch(scope: Scope, committer: Committer, report: Report):
     interval: lookEvery,
     report,
     async pass() {
-      if (listeners.size > 0) {
+      if (watched.size > 0) {
         const found: { id: string; revision: number; status: FlowStatus }[] = await readRevisions(
           scope,
-          [...listeners.keys()],
+          [...watched.keys()],
         )
-        for (const { id, revision } of found) wake(id, revision)
+        for (const { id, revision } of found) {
+          const { waiting = [], following = [] } = watched.get(id) ?? {}
+          for (const listener of waiting) wake(listener, revision)
+          for (const listener of following) wake(listener, revision)
+        }
       }
       return lookEvery
     },
   })
 
+  /** Registers a listener; answers how to remove it. */
+  function add(flowId: string, kind: 'waiting' | 'following', listener: Listener): () => void {
+    let entry = watched.get(flowId)
+    if (entry === undefined) {
+      entry = { key: hintKey(flowId), waiting: new Set(), following: new Set() }
+      watched.set(flowId, entry)
+    }
+    const { waiting, following, [kind]: own } = entry
+    own.add(listener)
+    return () => {
+      own.delete(listener)
+      if (waiting.size + following.size === 0 && watched.get(flowId) === entry) {
+        watched.delete(flowId)
+      }
+    }
+  }
+
   return {
     start: () => loop.start(),
     stop: () => loop.stop(),
+    follow: (flowId, follower) => add(flowId, 'following', follower),
     open(flowId, known, deadline, signal) {
       let woken = false
       let resolve: ((again: boolean) => void) | null = null
-      const listener: Listener = {
+      const remove = add(flowId, 'waiting', {
         known,
         wake() {
           woken = true
           resolve?.(true)
         },
-      }
+      })
       const end = () => resolve?.(false)
       const timer = setTimeout(end, Math.max(0, deadline - performance.now()))
       signal.addEventListener('abort', end, { once: true })
-      const others = listeners.get(flowId) ?? new Set()
-      listeners.set(flowId, others.add(listener))
       return {
         async next() {
           if (!woken) {
@@ -95,8 +145,7 @@ export function createWatch(scope: Scope, committer: Committer, report: Report):
         close() {
           clearTimeout(timer)
           signal.removeEventListener('abort', end)
-          others.delete(listener)
-          if (others.size === 0) listeners.delete(flowId)
+          remove()
         },
       }
     },

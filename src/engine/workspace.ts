@@ -64,6 +64,7 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     links: [],
     new_signals: [],
     signals: [],
+    messages: [],
     replies: [],
   }
 
@@ -144,7 +145,6 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
       changes.inserts.sort((a, b) =>
         keyText(a.namespace, a.key) < keyText(b.namespace, b.key) ? -1 : 1,
       )
-      changes.signals.sort((a, b) => (a.id < b.id ? -1 : 1))
       collectEffects(effects, locked, changes)
     },
   }

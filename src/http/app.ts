@@ -4,32 +4,49 @@ import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { RouteContext } from './context.ts'
+import { bodyReader } from './inbound-body.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { engineRoutes } from './routes/engine.ts'
+import { eventStreamRoutes } from './routes/event-streams.ts'
 import { eventRoutes } from './routes/events.ts'
 import { flowActionRoutes } from './routes/flow-actions.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
+import { inboundRoutes } from './routes/inbound.ts'
 import { linkRoutes } from './routes/links.ts'
+import { messageRoutes } from './routes/messages.ts'
 import { rootRoutes } from './routes/root.ts'
 import { signalRoutes } from './routes/signals.ts'
+import { sourceRoutes } from './routes/sources.ts'
 import { stepRoutes } from './routes/steps.ts'
 import { createServer, type ServerOptions } from './server.ts'
+import { createSse, defaultSse, type SseOptions } from './sse.ts'
 
 export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
   version: string
   /** Aborts when the service stops: long polls answer at once. */
   shutdown: AbortSignal
-  /** Where others reach the service, for links. Without it they are paths. */
+  /** The address that third parties reach the service under, without a slash at its end. */
   publicUrl?: string
+  /** The largest body of a webhook, in bytes; that of other bodies when absent. */
+  inboundBytes?: number
+  /** See `defaultSse`. */
+  streams?: Partial<SseOptions>
 }
 
 /** A server with every route of the service on the engine. It does not listen yet. */
 export function createApp(engine: Engine, options: AppOptions): FastifyInstance {
-  const { version, shutdown, publicUrl = '', ...server } = options
+  const { version, shutdown, publicUrl = '', inboundBytes, streams, ...server } = options
   const app = createServer({ ...server, schemas: components })
-  const context: RouteContext = { engine, shutdown, baseUrl: publicUrl.replace(/\/+$/, '') }
+  const context: RouteContext = {
+    engine,
+    shutdown,
+    publicUrl,
+    inboundBytes: inboundBytes ?? server.limits.body_bytes,
+    readBody: bodyReader({ depth: server.limits.json_depth }),
+    sse: createSse({ ...defaultSse, ...streams }, shutdown),
+  }
   registerOpenApi(app, version)
   app.register(rootRoutes)
   // In the order of the document.
@@ -39,8 +56,12 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     flowSignalRoutes,
     signalRoutes,
     linkRoutes,
+    sourceRoutes,
+    messageRoutes,
+    inboundRoutes,
     stepRoutes,
     eventRoutes,
+    eventStreamRoutes,
     engineRoutes,
     healthRoutes,
   ]) {

@@ -146,6 +146,18 @@ export function parseDuration(text: string, pointer = ''): number {
   return reading.value
 }
 
+/** Milliseconds as a duration of days, hours, minutes and seconds, each only when there are some. */
+export function formatDuration(millis: number): string {
+  const days = Math.floor(millis / dayMs)
+  const hours = Math.floor((millis % dayMs) / hourMs)
+  const minutes = Math.floor((millis % hourMs) / minuteMs)
+  const seconds = (millis % minuteMs) / secondMs
+  const part = (count: number, unit: string) => (count === 0 ? '' : `${count}${unit}`)
+  const time = part(hours, 'H') + part(minutes, 'M') + part(seconds, 'S')
+  const text = `P${part(days, 'D')}${time === '' ? '' : `T${time}`}`
+  return text === 'P' ? 'PT0S' : text
+}
+
 function formatError(pointer: string, fault: string): FlowError {
   const name = pointer.slice(pointer.lastIndexOf('/') + 1).replace(/^[?:]/, '')
   return invalid(pointer, 'format', `${name === '' ? 'This value' : name} ${fault}.`)

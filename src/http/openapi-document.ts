@@ -86,11 +86,14 @@ function finishOperation(
   path: string,
   schemas: Record<string, SchemaObject>,
 ): void {
-  const changes = ['post', 'put', 'patch'].includes(method) && !/^\/(engine|r)\//.test(path)
+  const changes =
+    ['post', 'put', 'patch', 'delete'].includes(method) &&
+    !/^\/(?:engine|in|r)\/|\/test$/.test(path)
   const declared = (operation.parameters ?? []).map((parameter) => finishParameter(parameter))
   operation.parameters = [
     ...declared,
     ...('304' in operation.responses ? [parameterRef('IfNoneMatch')] : []),
+    ...('x-sse-event' in operation ? [parameterRef('LastEventId')] : []),
     ...(changes && path.includes('{flow_id}') ? [parameterRef('IfMatch')] : []),
     ...(changes ? [parameterRef('IdempotencyKey')] : []),
   ]
@@ -131,10 +134,11 @@ function finishResponse(
   path: string,
   schemas: Record<string, SchemaObject>,
 ): void {
-  if (status === '304') delete response.content
+  if (status === '204' || status === '304') delete response.content
   const media = response.content?.[jsonType]
   if (media !== undefined) giveExample(media, schemas)
-  const ofFlow = status === '304' || changes || path === '/flows/{flow_id}'
+  const ofFlow =
+    status === '304' || (changes && path.startsWith('/flows')) || path === '/flows/{flow_id}'
   response.headers = {
     ...(status === '201' && { Location: headerRef('Location') }),
     ...(ofFlow && { ETag: headerRef('ETag') }),
@@ -160,13 +164,9 @@ function problemCodes(operation: Operation, changes: boolean, path: string): Err
   const declared = operation['x-problems'] ?? []
   const codes: ErrorCode[] = ['invalid_request']
   if (operation.requestBody !== undefined) {
-    codes.push(
-      'malformed_json',
-      'limit_exceeded',
-      'request_timeout',
-      'payload_too_large',
-      'unsupported_media_type',
-    )
+    // What third parties send is kept, readable or not.
+    if (!path.startsWith('/in/')) codes.push('malformed_json', 'limit_exceeded')
+    codes.push('request_timeout', 'payload_too_large', 'unsupported_media_type')
   }
   if (changes) {
     codes.push('idempotency_key_invalid', 'idempotency_in_progress', 'idempotency_mismatch')
@@ -201,7 +201,11 @@ function curlLine(
     const parameter = parameters.find((candidate) => candidate.name === name)
     return encodeURIComponent(String(parameter?.example ?? name))
   })
-  const parts = ['curl', ...(method === 'get' ? [] : ['-X', method.toUpperCase()])]
+  const parts = [
+    'curl',
+    ...('x-sse-event' in operation ? ['-N'] : []),
+    ...(method === 'get' ? [] : ['-X', method.toUpperCase()]),
+  ]
   parts.push(`http://localhost:3000${address}`)
   if (operation.requestBody !== undefined && body !== undefined) {
     parts.push(`-H 'content-type: application/json'`, `-d '${JSON.stringify(body)}'`)

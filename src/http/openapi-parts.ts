@@ -34,6 +34,10 @@ export function documentHead(
       { name: 'Flows', description: 'What runs: create, read, list, change, end.' },
       { name: 'Waits', description: 'What a flow waits for, and how a wait ends.' },
       { name: 'Signals', description: 'Messages that end a wait.' },
+      {
+        name: 'Sources',
+        description: 'Webhooks of third parties: where they come from and what came.',
+      },
       { name: 'Steps', description: 'The pieces of work of a flow.' },
       { name: 'Events', description: 'The audit log: one event for every change.' },
       { name: 'Engine', description: 'The service itself: its clock, its status, its health.' },
@@ -68,6 +72,14 @@ export const sharedParameters: Record<string, Parameter> = {
     required: false,
     description:
       'The `ETag` of an earlier answer, such as `"3"`: 304 when the flow still has that revision.',
+    schema: { type: 'string' },
+  },
+  LastEventId: {
+    name: 'Last-Event-ID',
+    in: 'header',
+    required: false,
+    description:
+      'The `id` of the last event received: the stream goes on behind it. It wins over `after`. `EventSource` sends it by itself.',
     schema: { type: 'string' },
   },
   IdempotencyKey: {

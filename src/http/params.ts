@@ -50,6 +50,23 @@ export const signalParams = Type.Object({
   }),
 })
 
+export const sourceParams = Type.Object({
+  source_id: Type.String({
+    minLength: 1,
+    maxLength: maxLengths.text,
+    description: 'The id of a source.',
+    examples: ['github'],
+  }),
+})
+
+export const messageParams = Type.Object({
+  ...sourceParams.properties,
+  message_id: Type.String({
+    description: 'The id of a message.',
+    examples: ['019dbaf2-9a11-7d60-b2f3-6c5f0e3a4b01'],
+  }),
+})
+
 /**
  * The flow id of a path. One that no flow can have is answered like one that no flow has: whoever
  * follows a wrong link learns the same from both.
@@ -67,6 +84,9 @@ export function pageRequest(query: { limit?: number; cursor?: string }): PageReq
     ...(query.cursor !== undefined && { cursor: query.cursor }),
   }
 }
+
+/** 204: there is nothing to say. */
+export const noContent = Type.Unsafe<undefined>(Type.Null({ description: 'Done.' }))
 
 /** 304: the caller has it already. */
 export const notModified = Type.Unsafe<undefined>(

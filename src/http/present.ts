@@ -118,7 +118,7 @@ export function presentSignal(signal: SignalRecord): Signal {
   }
 }
 
-function presentEvent(event: FlowEvent): FlowEvent {
+export function presentEvent(event: FlowEvent): FlowEvent {
   return {
     flow_id: event.flow_id,
     revision: event.revision,

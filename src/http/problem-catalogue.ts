@@ -115,6 +115,15 @@ export const problemKinds = {
     ],
     example: 'Idempotency-Key takes 1 to 255 printable ASCII characters.',
   },
+  signature_invalid: {
+    status: 401,
+    title: 'The message is not signed as its source requires',
+    explanation: [
+      'A message to `/in/{source_id}` did not prove that it comes from its source. Nothing was stored. The answer is the same whatever is wrong: no signature, a wrong one, or one that was made too long ago.',
+      'Compare the secret of the source with the one that the sender has, and the clocks of both. `POST /sources/{source_id}/test` tells whether a sample is verified. A proxy that changes the body breaks its signature.',
+    ],
+    example: 'The message is not signed as its source requires, or was signed too long ago.',
+  },
   not_found: {
     status: 404,
     title: 'Not found',
@@ -213,6 +222,15 @@ export const problemKinds = {
     ],
     example: 'An open flow has the key order-42 already: use it, or end it first.',
   },
+  already_exists: {
+    status: 409,
+    title: 'There is one with this id already',
+    explanation: [
+      'Something of this kind has this id in the namespace; `resource` says what, `id` which. Nothing was changed.',
+      'Choose another id, or replace what is there with `PUT`.',
+    ],
+    example: 'There is a source github already: choose another id, or replace it with PUT.',
+  },
   gone: {
     status: 410,
     title: 'The link does not work any more',
@@ -227,8 +245,8 @@ export const problemKinds = {
     status: 429,
     title: 'There is no room for more of these',
     explanation: [
-      'The service keeps a bounded number of them, named by `limit`. Nothing was stored.',
-      'For signals: let a flow take some of those that are kept, or send `ttl: "PT0S"` when a signal that nobody waits for need not be kept. Send it again after as many seconds as `Retry-After` says.',
+      '`limit` names what there may be only so many of, `maximum` is how many: `kept_signals` for signals that nobody has taken yet, `streams_per_caller` for open event streams. Nothing was done.',
+      'Signals: let a flow take some of those that are kept, or send `ttl: "PT0S"` when one that nobody waits for need not be kept. Streams: close what is not needed any more. Or ask the operator of the service to raise the limit.',
     ],
     example: '1000 signals are kept here already. Send it again when a flow has taken some.',
   },

@@ -234,7 +234,10 @@ function wrongType(
   }
   return {
     code: 'wrong_type',
-    message: `${name} must be ${expected}, not ${typeOf(data)}.${unquoted(data, wanted)}`,
+    // What is only ever written is a secret, and is not repeated.
+    message: `${name} must be ${expected}, not ${typeOf(data)}.${
+      record(error.parentSchema)['writeOnly'] === true ? '' : unquoted(data, wanted)
+    }`,
   }
 }
 

@@ -29,6 +29,7 @@ import {
   readReplies,
   refText,
 } from './idempotency.ts'
+import { type InboundMessageRow, insertInboundMessages } from './inbound.ts'
 import { type LinkRow, openLinks } from './links.ts'
 import {
   closeMatchKeys,
@@ -221,6 +222,7 @@ export interface Changes {
   links: LinkRow[]
   new_signals: SignalRecord[]
   signals: SignalRecord[]
+  messages: InboundMessageRow[]
   replies: (KeptReply & { flow_id: string | null; expires_at: Timestamp })[]
 }
 
@@ -263,6 +265,7 @@ export async function saveBatch(client: Runner, changes: Changes): Promise<SaveR
     changes.links.length > 0 ? openLinks(client, changes.links) : none,
     changes.new_signals.length > 0 ? insertSignals(client, changes.new_signals) : none,
     changes.signals.length > 0 ? updateSignals(client, changes.signals) : none,
+    changes.messages.length > 0 ? insertInboundMessages(client, changes.messages) : none,
     changes.replies.length > 0 ? keepReplies(client, changes.replies) : none,
   ])
   const committed = client.query(commit)

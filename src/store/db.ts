@@ -61,6 +61,32 @@ export async function read<Row extends pg.QueryResultRow>(
   }
 }
 
+const begin = { name: 'begin', text: 'begin isolation level read committed', values: [] }
+const commit = { name: 'commit', text: 'commit', values: [] }
+const rollback = { name: 'rollback', text: 'rollback', values: [] }
+
+/** Runs statements in one transaction of their own. What they throw is thrown, with all rolled back. */
+export async function inTransaction<Value>(
+  scope: Scope,
+  work: (runner: Runner) => Promise<Value>,
+): Promise<Value> {
+  const client = await scope.writer.connect()
+  try {
+    await client.query(begin)
+    const value = await work(client)
+    await client.query(commit)
+    client.release()
+    return value
+  } catch (error) {
+    // A connection that cannot even roll back is of no more use.
+    await client.query(rollback).then(
+      () => client.release(),
+      () => client.release(true),
+    )
+    throw error
+  }
+}
+
 const timestamptz = 1184
 const int8 = 20
 

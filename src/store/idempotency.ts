@@ -57,7 +57,10 @@ export async function readReplies(
   )
 }
 
-/** Keeps replies, replacing expired ones. A reply about a flow that did not come in is left out. */
+/**
+ * Keeps replies, replacing expired ones. A reply about a flow that did not come in is left out; one
+ * without a flow is kept.
+ */
 export async function keepReplies(
   runner: Runner,
   replies: readonly (KeptReply & { flow_id: string | null; expires_at: string })[],

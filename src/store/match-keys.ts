@@ -1,7 +1,7 @@
 // What present waits can be found by, as rows.
 
 import type { Instant } from '../domain/signal.ts'
-import { type Runner, rows } from './db.ts'
+import { type Runner, read, rows, type Scope } from './db.ts'
 import { type Sql, sql } from './sql.ts'
 
 export interface MatchKeyRow {
@@ -94,5 +94,21 @@ export async function closeMatchKeys(runner: Runner, keys: readonly MatchKeyRef[
       where m.namespace = k.namespace and m.topic = k.topic
         and m.correlation_id = k.correlation_id and m.flow_id = k.flow_id
         and m.wait_id = k.wait_id and m.shard = k.shard`,
+  )
+}
+
+/** The waits that a signal of this topic and correlation could end, the longest first. */
+export async function findMatches(
+  scope: Scope,
+  query: { namespace: string; topic: string; correlation_id: string; limit: number },
+): Promise<{ flow_id: string; wait_id: string }[]> {
+  return read<{ flow_id: string; wait_id: string }>(
+    scope,
+    sql`
+      select flow_id, wait_id from match_keys
+      where namespace = ${query.namespace} and topic = ${query.topic}
+        and correlation_id = ${query.correlation_id}
+      order by since, wait_id
+      limit ${query.limit}`,
   )
 }

@@ -133,7 +133,7 @@ describe('asking for a link', () => {
     const id = await running()
     const answer = await wait(id, { link: true }, { host: 'evil.example' })
     expect(answer.body.wait.link).toMatch(/^\/r\//)
-    const own = await startApi({ publicUrl: 'https://flows.example.com/tf/' })
+    const own = await startApi({ publicUrl: 'https://flows.example.com/tf' })
     const flow = await own.call('POST', '/flows', {
       controller_id: 'c',
       goal: 'g',

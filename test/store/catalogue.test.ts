@@ -7,6 +7,8 @@ import { createFlow as bear } from '../../src/domain/create.ts'
 import { decide } from '../../src/domain/decide.ts'
 import { shardTokens } from '../../src/domain/shard.ts'
 import { controlColumns } from '../../src/store/flows.ts'
+import { messageColumns } from '../../src/store/inbound.ts'
+import { sourceColumns } from '../../src/store/sources.ts'
 import { stepColumns } from '../../src/store/steps.ts'
 import { caller, createFlow, openEngine, openSession, type Session } from '../support/engine.ts'
 import * as samples from '../support/flow-samples.ts'
@@ -69,6 +71,7 @@ describe('shards', () => {
       'flow_steps',
       'flows',
       'idempotency_keys',
+      'inbound_messages',
       'match_keys',
     ])
   })
@@ -132,6 +135,11 @@ describe('columns', () => {
     const columns = await columnsOf('flow_steps')
     expect([...stepColumns].sort()).toEqual(columns)
     expect(Object.keys(step ?? {}).sort()).toEqual(columns)
+  })
+
+  test('of sources and their messages are those of the records', async () => {
+    expect([...sourceColumns].sort()).toEqual(await columnsOf('sources'))
+    expect([...messageColumns].sort()).toEqual(await columnsOf('inbound_messages'))
   })
 
   test('of events are those of the record, its place, and the transaction', async () => {

@@ -7,6 +7,7 @@ import { pino } from 'pino'
 import { createEngine, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import { createApp } from '../../src/http/app.ts'
+import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
 import { signalSettings } from './engine.ts'
 import { createTestDatabase } from './postgres.ts'
@@ -31,6 +32,8 @@ export interface Api {
     body?: unknown,
     headers?: Record<string, string>,
   ): Promise<ApiAnswer>
+  /** What a stop begins with: long polls answer and streams end. */
+  shutDown(): void
   close(): Promise<void>
 }
 
@@ -42,15 +45,29 @@ interface Response {
   content?: Record<string, { schema: object }>
 }
 
-interface ApiOptions {
-  /** Whether the loops of the engine run; they do when absent. */
+export interface ApiOptions {
+  /** Whether the loops run; they do when absent. */
   loops?: boolean
+  /** Streams open at a time. */
+  quota?: { total: number; perCaller: number }
+  sse?: Partial<SseOptions>
+  /** Sources without verification are let in. */
+  allowUnsigned?: boolean
+  publicUrl?: string
   /** Takes the lines of the log. */
   log?: (line: string) => void
-  publicUrl?: string
 }
 
-export async function startApi({ loops = true, log, publicUrl }: ApiOptions = {}): Promise<Api> {
+/** Starts it. */
+export async function startApi(options: ApiOptions = {}): Promise<Api> {
+  const {
+    loops = true,
+    quota = { total: 2_000, perCaller: 1_000 },
+    sse = {},
+    allowUnsigned = false,
+    publicUrl = '',
+    log,
+  } = options
   const database = await createTestDatabase()
   const notices: Notice[] = []
   const report = (notice: Notice) => {
@@ -71,15 +88,19 @@ export async function startApi({ loops = true, log, publicUrl }: ApiOptions = {}
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
+    inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
+    streams: quota,
+    listen: {},
     report,
   })
   const shutdown = new AbortController()
   const app = createApp(engine, {
     logger:
       log === undefined ? pino({ level: 'silent' }) : pino({ level: 'trace' }, { write: log }),
-    ...(publicUrl !== undefined && { publicUrl }),
     version: '0.0.0',
     shutdown: shutdown.signal,
+    publicUrl,
+    streams: sse,
     limits: { body_bytes: 1_048_576, json_depth: 32 },
   })
   await app.ready()
@@ -107,6 +128,7 @@ export async function startApi({ loops = true, log, publicUrl }: ApiOptions = {}
         body: parsed,
       }
     },
+    shutDown: () => shutdown.abort(),
     async close() {
       shutdown.abort()
       await app.close()

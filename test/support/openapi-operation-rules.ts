@@ -85,7 +85,8 @@ export const operationRules: Rule[] = [
         const { 201: created, 204: empty, 304: same } = operation.responses
         if (created !== undefined && !isReference(created)) {
           const { headers = {} } = created
-          if (!('Location' in headers && 'ETag' in headers)) return `${at} 201`
+          const versioned = 'ETag' in headers || !at.includes(' /flows')
+          if (!('Location' in headers && versioned)) return `${at} 201`
         }
         return [empty, same].some((response) => response && 'content' in response) && at
       }),
@@ -98,12 +99,13 @@ export const operationRules: Rule[] = [
     title: '15: streams have paths of their own',
     faults: (document) =>
       complain(operationsOf(document), ({ at, path, operation }) => {
-        const types = Object.values(operation.responses).flatMap((response) =>
-          isReference(response) ? [] : Object.keys(response.content ?? {}),
+        const media = Object.values(operation.responses).flatMap((response) =>
+          isReference(response) ? [] : Object.entries(response.content ?? {}),
         )
-        const streams = types.includes('text/event-stream')
+        const streams = media.some(([type]) => type === 'text/event-stream')
         if (streams !== path.endsWith('/stream')) return at
-        return streams && (types.length > 1 || !('x-sse-event' in operation)) && at
+        const texts = media.every(([, { schema }]) => schema.type === 'string')
+        return streams && (media.length > 1 || !texts || !('x-sse-event' in operation)) && at
       }),
     plant: (document) => {
       const [media] = mediaOf(document, 'responses')
@@ -142,7 +144,16 @@ export const operationRules: Rule[] = [
           return wrong.length > 0 && `${at}: ${wrong}`
         }),
         ...inPaths.filter(
-          (name) => !['flow_id', 'run_id', 'name', 'signal_id', 'token'].includes(name),
+          (name) =>
+            ![
+              'flow_id',
+              'run_id',
+              'name',
+              'signal_id',
+              'token',
+              'source_id',
+              'message_id',
+            ].includes(name),
         ),
         ...paths.filter((path) => path.startsWith('/flows/{') && !path.includes('{flow_id}')),
       ]

@@ -1,55 +1,35 @@
 // The audit log, read: of one flow, and of all flows.
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { EventFeedPageSchema, FlowEventPageSchema } from '../../contract/event.ts'
-import { maxLengths, oneOfTexts, pageQuery, ref } from '../../contract/kit.ts'
-import { eventKinds } from '../../domain/event.ts'
+import { pageQuery, ref } from '../../contract/kit.ts'
+import type { Patience } from '../../engine/events.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
+import { afterPosition, afterRevision, kindFilter, waitForEvents } from '../event-query.ts'
+import { waitMillis, withAnySignal } from '../long-poll.ts'
 import { flowIdOf, flowParams, pageRequest } from '../params.ts'
 import { presentEvents, presentFeed } from '../present.ts'
 
 const tags = ['Events']
 
-const kind = Type.Optional(
-  Type.Array(oneOfTexts(eventKinds, 'A kind.'), {
-    maxItems: eventKinds.length,
-    description: 'Events of this kind. Repeat it for several.',
-  }),
-)
-
 const listQuery = Type.Object(
-  {
-    kind,
-    after: Type.Optional(
-      Type.Integer({
-        minimum: 0,
-        maximum: Number.MAX_SAFE_INTEGER,
-        description: 'Events with a greater revision than this.',
-      }),
-    ),
-    ...pageQuery,
-  },
+  { kind: kindFilter, after: afterRevision, wait: waitForEvents, ...pageQuery },
   { additionalProperties: false },
 )
 
 const feedQuery = Type.Object(
-  {
-    kind,
-    after: Type.Optional(
-      Type.String({
-        minLength: 1,
-        maxLength: maxLengths.cursor,
-        description: 'The `position` of an earlier page: events committed after it.',
-      }),
-    ),
-    ...pageQuery,
-  },
+  { kind: kindFilter, after: afterPosition, wait: waitForEvents, ...pageQuery },
   { additionalProperties: false },
 )
 
-export const eventRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { engine }, done) => {
+export const eventRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
+  app,
+  { engine, shutdown },
+  done,
+) => {
   app.get(
     '/flows/:flow_id/events',
     {
@@ -58,21 +38,25 @@ export const eventRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { e
         tags,
         summary: 'Read the audit log',
         description:
-          'Everything that ever changed the flow, oldest first: one event for every revision, from 0 on, without gaps.',
+          'Everything that ever changed the flow, oldest first: one event for every revision, from 0 on, without gaps. With `wait` it answers as soon as there is one to answer.',
         'x-problems': ['not_found', 'cursor_mismatch'],
         params: flowParams,
         querystring: listQuery,
         response: { 200: ref(FlowEventPageSchema) },
       },
+      config: { longPoll: true },
     },
     async (request) => {
       const flowId = flowIdOf(request.params)
-      const { kind, after } = request.query
-      const page = await engine.events.list(
-        callerOf(request),
-        flowId,
-        { ...(kind !== undefined && { kind }), ...(after !== undefined && { after }) },
-        pageRequest(request.query),
+      const { kind, after, wait } = request.query
+      const page = await patiently(request, wait, (patience) =>
+        engine.events.list(
+          callerOf(request),
+          flowId,
+          { ...(kind !== undefined && { kind }), ...(after !== undefined && { after }) },
+          pageRequest(request.query),
+          patience,
+        ),
       )
       return presentEvents(page)
     },
@@ -86,22 +70,37 @@ export const eventRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { e
         tags,
         summary: 'Read all events',
         description:
-          'The events of all flows in commit order. Keep `position` and give it as `after` to go on from there at any later time; it may trail open transactions by a moment.',
+          'The events of all flows in commit order. Keep `position` and give it as `after` to go on from there at any later time; it may trail open transactions by a moment. With `wait` it answers as soon as there is an event to answer.',
         'x-problems': ['cursor_mismatch'],
         querystring: feedQuery,
         response: { 200: ref(EventFeedPageSchema) },
       },
+      config: { longPoll: true },
     },
     async (request) => {
-      const { kind, after } = request.query
-      const page = await engine.events.feed(
-        callerOf(request),
-        { ...(kind !== undefined && { kind }), ...(after !== undefined && { after }) },
-        pageRequest(request.query),
+      const { kind, after, wait } = request.query
+      const page = await patiently(request, wait, (patience) =>
+        engine.events.feed(
+          callerOf(request),
+          { ...(kind !== undefined && { kind }), ...(after !== undefined && { after }) },
+          pageRequest(request.query),
+          patience,
+        ),
       )
       return presentFeed(page)
     },
   )
 
   done()
+
+  /** Reads with the patience that the caller asked for, if any. */
+  async function patiently<Page>(
+    { signal }: FastifyRequest,
+    wait: string | undefined,
+    read: (patience?: Patience) => Promise<Page>,
+  ): Promise<Page> {
+    if (wait === undefined) return read()
+    const ms = waitMillis(wait)
+    return withAnySignal([signal, shutdown], (either) => read({ ms, signal: either }))
+  }
 }

@@ -39,7 +39,7 @@ const moving: ErrorCode[] = [
 
 export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
   app,
-  { engine, baseUrl },
+  { engine, publicUrl },
   done,
 ) => {
   const change = async (
@@ -102,7 +102,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       })
       // Shown once: a repeat of the request is answered with the wait of the first.
       if (minted === null || answer.wait?.id !== wait_id) return answer
-      return { ...answer, wait: { ...answer.wait, link: `${baseUrl}/r/${minted.token}` } }
+      return { ...answer, wait: { ...answer.wait, link: `${publicUrl}/r/${minted.token}` } }
     },
   )
 
