@@ -9,7 +9,6 @@ import {
   id,
   JsonObjectSchema,
   JsonValueSchema,
-  nullable,
   nullableTimestamp,
   ref,
   timestamp,
@@ -44,11 +43,11 @@ export const ResumeLinkSchema = answerBody(
     expires_at: nullableTimestamp(
       'When the link stops working by itself; null: when something else ends the wait.',
     ),
-    schema: nullable(JsonObjectSchema),
+    schema: Type.Optional(ref(JsonObjectSchema)),
   },
   {
     description:
-      'What is asked of whoever holds the link. `schema` is what the payload must fit; null: anything does.',
+      'What is asked of whoever holds the link. `schema` is what the payload must fit; absent: anything does.',
     example: {
       goal: 'refund order 42',
       wait_kind: 'manual',

@@ -25,6 +25,7 @@ const sometimesThere = [
   'InputFault.allowed',
   'InputFault.did_you_mean',
   'LinkDecision.payload',
+  'ResumeLink.schema',
   'ManualWait.signal',
   'NextAction.body',
 ]
@@ -42,8 +43,17 @@ const closedLists = [
   'Step.status',
 ]
 
+/** The link of a wait: absent without one, and without a time of its own null. */
+const ofLink = /^\w+Wait\.link(_expires_at)?$/
+
+/** Yes, no, or settings that mean yes. */
+function isSwitch(branches: SchemaObject[]): boolean {
+  const [first, second, ...more] = branches
+  return first?.type === 'boolean' && second?.$ref !== undefined && more.length === 0
+}
+
 function inlineObject({ type, properties, oneOf, additionalProperties }: SchemaObject): boolean {
-  const union = oneOf !== undefined && !isNullable(oneOf)
+  const union = oneOf !== undefined && !isNullable(oneOf) && !isSwitch(oneOf)
   return (
     type === 'object' || properties !== undefined || additionalProperties !== undefined || union
   )

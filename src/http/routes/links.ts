@@ -146,7 +146,13 @@ function isGone(error: FlowError): error is FlowError<'gone'> {
 
 function present({ goal, wait, expires_at, schema }: OpenLink): ResumeLink {
   const { kind: wait_kind, since } = wait
-  return { goal, wait_kind, since, expires_at, schema: schema as JsonObject | null }
+  return {
+    goal,
+    wait_kind,
+    since,
+    expires_at,
+    ...(schema !== null && { schema: schema as JsonObject }),
+  }
 }
 
 function presentUse({ signal_id, decided_at }: LinkUse): LinkResult {
