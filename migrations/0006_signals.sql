@@ -11,7 +11,8 @@ create table signals (
   -- With microseconds: kept signals are taken in this order, then by id.
   received_at timestamptz not null,
   expires_at timestamptz(3),
-  -- Of `deliver = 'all'` with more waits to wake: those after this place.
+  -- Of `deliver = 'all'` with more waits to wake: those that began before this time, after this place.
+  wake_before timestamptz,
   woken_since timestamptz,
   woken_wait uuid,
   -- The one flow that it is for. No foreign key: a signal may outlive its flow.
@@ -42,6 +43,7 @@ create table signals (
     when 'manual' then name is not null and flow_id is not null
     else wait_id is not null and flow_id is not null end),
   constraint signals_delivered check ((outcome = 'delivered') = (delivered_count > 0)),
+  constraint signals_waking_has_an_end check (not waking or wake_before is not null),
   constraint signals_kept_for_a_time check (outcome <> 'buffered' or expires_at is not null)
 )
 with (

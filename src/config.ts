@@ -2,8 +2,8 @@
 
 import { isIP } from 'node:net'
 import { type Static, type TSchema, Type } from 'typebox'
+import { nearest } from './domain/nearest.ts'
 import { durationFault, parseDuration } from './http/formats.ts'
-import { nearest } from './http/nearest.ts'
 
 /** A text that is read as a number of milliseconds. */
 const duration = (fallback: string, minimum: string, description: string) =>

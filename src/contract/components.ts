@@ -2,6 +2,7 @@
 
 import { engineComponents } from './engine.ts'
 import { eventComponents } from './event.ts'
+import { explainComponents } from './explain.ts'
 import { flowComponents } from './flow.ts'
 import { inboundComponents } from './inbound.ts'
 import type { Component } from './kit.ts'
@@ -21,6 +22,7 @@ export const components: readonly Component[] = [
   ...sourceComponents,
   ...verificationComponents,
   ...inboundComponents,
+  ...explainComponents,
   ...stepComponents,
   ...eventComponents,
   ...engineComponents,

@@ -52,7 +52,7 @@ const ManualBranch = answerBody('ManualBranch', manualMembers, {
   description: 'A named signal, as one of several things to wait for.',
   example: { kind: 'manual', signal: 'approved' },
 })
-const WaitBranchSchema = taggedUnion(
+export const WaitBranchSchema = taggedUnion(
   'WaitBranch',
   'kind',
   [TimerBranch, ExternalEventBranch, ManualBranch],

@@ -94,6 +94,7 @@ export type Outcome =
   | 'existing'
   | 'changed'
   | 'unchanged'
+  | 'set_aside'
   | 'delivered'
   | 'unmatched'
   | 'stale'

@@ -133,6 +133,7 @@ export function decide(
   }
 
   function quarantined(reason: string): Decision {
-    return change('quarantined', { reason, wake_at: flow.wake_at }, { wake_at: null })
+    const payload = { reason, wake_at: flow.wake_at }
+    return change('quarantined', payload, { wake_at: null }, { outcome: 'set_aside' })
   }
 }

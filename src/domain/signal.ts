@@ -47,8 +47,27 @@ export interface SignalRecord {
   received_at: Instant
   /** When it stops being kept; null when it was delivered at once. */
   expires_at: Timestamp | null
-  /** Of `deliver: all`: there are more waits to wake, after this place when it is not null. */
-  waking: { after: { since: Instant; wait_id: string } | null } | null
+  /** Of `deliver: all`, while there are more waits to wake. */
+  waking: Waking | null
+}
+
+/** A place in the line of waits under a match key. */
+export interface WaitPlace {
+  since: Instant
+  wait_id: string
+}
+
+/** Which waits are still to be woken. */
+export interface Waking {
+  /** Those that began before this time. */
+  before: Instant
+  /** And stand behind this place, when it is not null: up to it, each had its turn. */
+  after: WaitPlace | null
+}
+
+/** Whether one place comes before another. */
+export function isAhead(a: WaitPlace, b: WaitPlace): boolean {
+  return a.since === b.since ? a.wait_id < b.wait_id : a.since < b.since
 }
 
 /** Whether a kept signal can end or advance this wait of this flow. */

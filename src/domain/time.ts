@@ -1,4 +1,25 @@
-// Time as records carry it.
+// Time as records carry it, and as sentences tell it.
 
 /** RFC 3339 in UTC with milliseconds (`2026-04-23T15:00:00.000Z`): fixed width, so `<` on the text is `<` in time. */
 export type Timestamp = string
+
+const units = [
+  ['day', 86_400_000],
+  ['hour', 3_600_000],
+  ['minute', 60_000],
+  ['second', 1_000],
+] as const
+
+/** A span in plain words, in its largest unit: `3 minutes`. */
+export function inWords(ms: number): string {
+  for (const [unit, size] of units) {
+    const count = Math.floor(ms / size)
+    if (count >= 1) return count === 1 ? `1 ${unit}` : `${count} ${unit}s`
+  }
+  return 'less than a second'
+}
+
+/** From one time to another, in milliseconds. */
+export function millisBetween(from: Timestamp, to: Timestamp): number {
+  return Date.parse(to) - Date.parse(from)
+}

@@ -71,6 +71,8 @@ export interface OpenBranch {
 /** The branches that can still end or advance a wait, in their order. A satisfied one is closed for good. */
 export function openBranches(wait: Wait): OpenBranch[] {
   if (wait.kind !== 'any' && wait.kind !== 'all') return [{ branch: wait, index: null }]
+  // A row that was damaged by hand must not stand in the way of its own end.
+  if (!Array.isArray(wait.of) || (wait.kind === 'all' && !Array.isArray(wait.satisfied))) return []
   const open = wait.of.map((branch, index) => ({ branch, index }))
   return wait.kind === 'any' ? open : open.filter(({ index }) => wait.satisfied[index] !== true)
 }

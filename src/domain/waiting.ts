@@ -10,7 +10,12 @@ import type { Timestamp } from './time.ts'
 import { dueOf, makeWait, timeOf } from './timer.ts'
 import { branchFor, openBranches, type Wait, wakeTimeOf } from './wait.ts'
 
-/** Lets a flow wait. */
+/** The member of the state where the payloads of an `all` wait gather, in the places of their branches. */
+const gathered = 'resume_events'
+
+/**
+ * Lets a flow wait. For an `all` wait the state must be there: what an earlier one gathered goes.
+ */
 export function beginWait(draft: Draft, command: Extract<Command, { type: 'wait' }>): Decision {
   const { flow, at } = draft
   admit(flow, 'waiting')
@@ -33,11 +38,14 @@ export function beginWait(draft: Draft, command: Extract<Command, { type: 'wait'
       schema,
     })
   }
+  // Payloads will gather there: those of an earlier wait must not show through.
+  const stale = wait.kind === 'all' && flow.state !== undefined && gathered in flow.state
+  const unset = stale ? [gathered] : []
   return draft.change(
     'waiting',
-    { wait: { ...wait } },
+    { wait: { ...wait }, ...(stale && { unset }) },
     { status: 'waiting', wait, wake_at: wakeAt(wait, at) },
-    { effects },
+    { effects, ...(stale && { patch: { merge: {}, unset } }) },
   )
 }
 
@@ -127,9 +135,9 @@ function satisfy(
     return resumed(draft, wait, by, patchOf(payload), more)
   }
   const satisfied = wait.satisfied.map((done, i) => done || i === index)
-  const gathered = gatherPayload(flow, wait, index, payload)
+  const sofar = gatherPayload(flow, wait, index, payload)
   if (!satisfied.includes(false)) {
-    const patch = { ...patchOf(payload), ...gathered }
+    const patch = { ...patchOf(payload), ...sofar }
     return resumed(draft, wait, by, Object.keys(patch).length > 0 ? patch : undefined, more)
   }
   const next: Wait = { ...wait, satisfied }
@@ -140,21 +148,18 @@ function satisfy(
       wait_id: wait.id,
       ...more,
       satisfied,
-      ...(gathered && { state_patch: gathered }),
+      ...(sofar && { state_patch: sofar }),
     },
     { wait: next, wake_at: wakeAt(next, at) },
     {
-      ...setMembers(gathered),
+      ...setMembers(sofar),
       effects: changeMatchKeys(flow, next),
       outcome: by === 'signal' ? 'delivered' : 'changed',
     },
   )
 }
 
-/**
- * Payloads of an `all` wait gather in `state.resume_events`, in the places of their branches. The
- * state must be there once a branch is satisfied; before, nothing of an earlier wait may stay in it.
- */
+/** The payloads of an `all` wait with one more; to know the others, the state must be there. */
 function gatherPayload(
   flow: DecidedFlow,
   wait: Extract<Wait, { kind: 'all' }>,
@@ -162,10 +167,10 @@ function gatherPayload(
   payload: JsonValue | undefined,
 ): JsonObject | undefined {
   if (payload === undefined) return undefined
-  const known = wait.satisfied.includes(true) ? flow.state?.['resume_events'] : undefined
+  const known = wait.satisfied.includes(true) ? flow.state?.[gathered] : undefined
   const before = Array.isArray(known) ? known : []
   return {
-    resume_events: wait.of.map((_, i) => (i === index ? payload : (before[i] ?? null))),
+    [gathered]: wait.of.map((_, i) => (i === index ? payload : (before[i] ?? null))),
   }
 }
 

@@ -147,7 +147,7 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
 
   function keep({ ref, fingerprint }: KeepReply, reply: Reply | SignalReply): void {
     // A signal that met no wait and was not kept did nothing: its repeat shall be judged anew.
-    if (reply.outcome === 'unmatched') return
+    if (reply.outcome === 'unmatched' && !('started' in reply && reply.started)) return
     underWay.add(refText(ref))
     changes.replies.push({
       ...ref,

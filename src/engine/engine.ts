@@ -5,6 +5,7 @@ import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
 import { createCommitter } from './committer.ts'
 import { createEvents, type Events } from './events.ts'
+import { createExplain, type Explain } from './explain.ts'
 import { createFeedPositions } from './feed-position.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
@@ -56,6 +57,7 @@ export interface Engine {
   steps: Steps
   events: Events
   streams: Streams
+  explain: Explain
   waitEngine: WaitEngine
   status(): EngineStatus
   /** Bounded to about a second, also when the database does not answer. */
@@ -140,6 +142,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     steps: createSteps(scope, flows),
     events: createEvents({ scope, flows, watch, streams, positions }),
     streams,
+    explain: createExplain(scope, flows, waitEngine),
     waitEngine,
     status: () => ({
       version: options.version,

@@ -140,7 +140,7 @@ export function senderText(
   if (sender_id === null) return null
   return target.kind === 'external_event'
     ? JSON.stringify(['sender', namespace, target.correlation_id, source, sender_id])
-    : JSON.stringify(['sender of flow', flow_id, source, sender_id])
+    : JSON.stringify(['sender of flow', namespace, flow_id, source, sender_id])
 }
 
 /** What a wait consists of. */

@@ -16,7 +16,7 @@ export interface FeedPositions {
 }
 
 /** Positions as this cluster gives and takes them. */
-export function feedPositions(cluster: string | null): FeedPositions {
+function feedPositions(cluster: string | null): FeedPositions {
   const epoch = cluster === null ? null : digest(['cluster', cluster])
   const places = new Map<string, string>()
 

@@ -1,5 +1,6 @@
 // What a batch must lock and read before its entries can be decided.
 
+import { isAhead } from '../domain/signal.ts'
 import type { LockRequest } from '../store/batch.ts'
 import type { DueQuery } from '../store/due.ts'
 import type { WaiterQuery } from '../store/match-keys.ts'
@@ -83,7 +84,8 @@ export function lockRequest(
     ? request.keys
     : []
   request.signals.sort()
-  request.kept = keptQueries(waits)
+  // One that is redelivered here may be gone by the time a wait looks for it.
+  request.kept = keptQueries(waits, request.signals.length)
   return request
 
   function addArrival(entry: Extract<Entry, { type: 'signal' }>): void {
@@ -122,15 +124,23 @@ export function lockRequest(
       topic,
       correlation_id,
       limit: (known?.limit ?? 0) + more,
-      // Two at once look from the start: what one of them has woken is gone.
-      after: known === undefined ? after : null,
+      // Several at once look from the place of the one that is farthest behind.
+      after: known === undefined ? after : earlier(known.after, after),
     })
   }
 }
 
+type Place = WaiterQuery['after']
+
+function earlier(a: Place, b: Place): Place {
+  if (a === null || b === null) return null
+  return isAhead(a, b) ? a : b
+}
+
 /** What the waits of a batch could take. */
-function keptQueries(waits: readonly ChangeEntry[]): KeptQuery[] {
+function keptQueries(waits: readonly ChangeEntry[], spare: number): KeptQuery[] {
   const queries = new Map<string, KeptQuery & { what: string }>()
+  /** Signals that may be taken, by what they are for. */
   const wanted = new Map<string, number>()
   for (const { flow_id, caller, command } of waits) {
     if (command.type !== 'wait') continue
@@ -140,9 +150,9 @@ function keptQueries(waits: readonly ChangeEntry[]): KeptQuery[] {
       const what =
         branch.kind === 'external_event'
           ? matchText(caller.namespace, branch)
-          : JSON.stringify([flow_id, name])
+          : JSON.stringify([flow_id])
       wanted.set(what, (wanted.get(what) ?? 0) + 1)
-      queries.set(`${what} ${flow_id}`, {
+      queries.set(JSON.stringify([what, flow_id, name]), {
         what,
         flow_id,
         limit: 0,
@@ -156,10 +166,11 @@ function keptQueries(waits: readonly ChangeEntry[]): KeptQuery[] {
       })
     }
   }
-  // Several waits for the same take one each, and each sees those that are for its own flow alone.
+  // Several waits for the same take one each, and each sees those that are for its own flow alone. A
+  // nameless branch takes what a named one could take too, so that all of a flow count together.
   return [...queries.values()].map(({ what, ...query }) => ({
     ...query,
-    limit: wanted.get(what) ?? 0,
+    limit: (wanted.get(what) ?? 0) + spare,
   }))
 }
 

@@ -26,6 +26,8 @@ export interface SignalLedger {
     deliveries: readonly SignalDelivery[],
     waking: SignalRecord['waking'],
   ): SignalRecord
+  /** Throws `quota_exceeded` when one more like this is not to be kept. */
+  refuseFull(signal: Pick<SignalRecord, 'namespace' | 'target' | 'flow_id'>): void
   /** Keeps a signal for so many milliseconds. Throws `quota_exceeded`. */
   keep(signal: SignalRecord, ttl: number): SignalRecord
   /** Turns everything into rows. To be called once, at the end. */
@@ -58,7 +60,17 @@ export function createLedger(locked: Locked, bound: number): SignalLedger {
     remember(signal)
   }
 
+  function refuseFull(signal: Pick<SignalRecord, 'namespace' | 'target' | 'flow_id'>): void {
+    if ((counts.get(keptText(signal)) ?? 0) < bound) return
+    throw new FlowError(
+      'quota_exceeded',
+      `${bound} signals are kept here already. Send it again when a flow has taken some.`,
+      { limit: 'kept_signals', maximum: bound, retry_after: 60 },
+    )
+  }
+
   return {
+    refuseFull,
     firstOf(namespace, signal) {
       const text = senderText(namespace, signal)
       return text === null ? undefined : senders.get(text)
@@ -67,10 +79,7 @@ export function createLedger(locked: Locked, bound: number): SignalLedger {
     nextFor: (flow, wait, taken) =>
       kept.find(
         (signal) =>
-          signal.outcome === 'buffered' &&
-          (signal.expires_at ?? '') > locked.now &&
-          isFor(signal, flow.id, wait) &&
-          !taken.has(signal.id),
+          signal.outcome === 'buffered' && isFor(signal, flow.id, wait) && !taken.has(signal.id),
       ),
     deliver(signal, deliveries, waking) {
       const delivered = signal.outcome === 'delivered' || deliveries.length > 0
@@ -85,16 +94,9 @@ export function createLedger(locked: Locked, bound: number): SignalLedger {
       return next
     },
     keep(signal, ttl) {
+      refuseFull(signal)
       const text = keptText(signal)
-      const count = counts.get(text) ?? 0
-      if (count >= bound) {
-        throw new FlowError(
-          'quota_exceeded',
-          `${bound} signals are kept here already. Send it again when a flow has taken some.`,
-          { limit: 'kept_signals', maximum: bound, retry_after: 60 },
-        )
-      }
-      counts.set(text, count + 1)
+      counts.set(text, (counts.get(text) ?? 0) + 1)
       const buffered: SignalRecord = {
         ...signal,
         outcome: 'buffered',

@@ -4,7 +4,7 @@
 import type { DecidedFlow, Decision, DomainLimits } from '../domain/command.ts'
 import { FlowError } from '../domain/errors.ts'
 import { type FlowRecord, isTerminal } from '../domain/flow.ts'
-import type { SignalDelivery, SignalRecord } from '../domain/signal.ts'
+import { isAhead, type SignalDelivery, type SignalRecord } from '../domain/signal.ts'
 import type { Locked } from '../store/batch.ts'
 import type { SignalReply } from './change.ts'
 import { matchText, type RedeliverEntry, type SignalEntry } from './entry.ts'
@@ -68,32 +68,37 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     const { target, namespace, deliver, waking } = signal
     if (target.kind !== 'external_event') return { delivered: [], waking: null }
     const delivered: Delivered[] = []
+    const before = waking?.before ?? locked.instant
+    // Up to here each wait had its turn, and does not get another: it may still be there, for more.
+    let after = waking?.after ?? null
+    let more = truncated.has(matchText(namespace, target))
     let missed = false
-    let last: { since: string; wait_id: string } | null = waking?.after ?? null
     for (const waiter of work.waiters(namespace, target)) {
+      if (waking !== null && after !== null && !isAhead(after, waiter)) continue
       // What began to wait after the signal came is not for it to wake.
-      if (waking !== null && waiter.since >= signal.received_at) continue
-      last = { since: waiter.since, wait_id: waiter.wait_id }
-      const flow = work.flow(waiter.flow_id)
-      if (flow === undefined) {
-        // Locked elsewhere; where locks were waited for, it is gone.
-        if (!locked.block) missed = true
-        if (missed && deliver === 'one') break
-        continue
+      if (waking !== null && waiter.since >= before) {
+        more = false
+        break
       }
-      if (flow.wait?.id !== waiter.wait_id) continue
+      const flow = work.flow(waiter.flow_id)
+      // Locked elsewhere; where locks were waited for, it is gone.
+      missed = flow === undefined && !locked.block
+      if (missed) break
+      // Waits that began in this batch stand last in line, behind those that were not looked up.
+      if (waiter.since < before) after = waiter
+      if (flow?.wait?.id !== waiter.wait_id) continue
       const done = deliverTo(flow, signal, false)
       if (done === null) continue
       delivered.push(done)
       if (deliver === 'one') return { delivered, waking: null }
     }
     if (missed && delivered.length === 0) return 'busy'
-    const more = truncated.has(matchText(namespace, target))
     if (more && delivered.length === 0 && waking === null) return 'again'
     if (deliver === 'one' || !(more || missed)) return { delivered, waking: null }
-    // What was locked elsewhere is looked for again from the same place.
-    const stay = missed || waking === null
-    return { delivered, waking: { after: stay ? (waking?.after ?? null) : last } }
+    return {
+      delivered,
+      waking: { before, after: after && { since: after.since, wait_id: after.wait_id } },
+    }
   }
 
   function commandOf(signal: SignalRecord) {
@@ -117,6 +122,17 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     return ttl === 0
       ? answer('unmatched', signal, flow, started)
       : answer('buffered', ledger.keep(signal, ttl), flow, started)
+  }
+
+  /** A fate as callers see it: one whose time is over has expired, whether or not that is written down yet. */
+  function asSeen(signal: SignalRecord): SignalRecord {
+    const late = signal.outcome === 'buffered' && (signal.expires_at ?? '') <= locked.now
+    return late ? { ...signal, outcome: 'expired' } : signal
+  }
+
+  function untouched(signal: SignalRecord): SignalVerdict {
+    const seen = asSeen(signal)
+    return answer(seen.outcome, seen, null, false)
   }
 
   /** Tries to deliver; null when nobody waits for it. */
@@ -146,6 +162,8 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     if (holder === ended) return 'again'
     if (holder === null) {
       const { flow_id: id, shard, input } = start
+      // It waits for nothing yet, so the signal must be kept; refused, it starts no flow.
+      if (entry.signal.ttl > 0) ledger.refuseFull({ ...entry.signal, namespace: caller.namespace })
       return { flow: work.create({ id, shard }, caller, input), started: true }
     }
     if (work.isNew(holder.id)) return { flow: holder, started: false }
@@ -159,7 +177,7 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     receive(entry) {
       const { caller, signal: input } = entry
       const first = ledger.firstOf(caller.namespace, input)
-      if (first !== undefined) return answer('duplicate', first, null, false)
+      if (first !== undefined) return answer('duplicate', asSeen(first), null, false)
       const home = flowOf(entry)
       if (home === 'again' || home === 'busy') return home
       const signal: SignalRecord = {
@@ -196,19 +214,19 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
         })
       }
       const open = waking ? signal.waking !== null : signal.outcome !== 'delivered'
-      if (!open) return answer(signal.outcome, signal, null, false)
+      if (!open) return untouched(signal)
       if (signal.flow_id !== null) {
         const flow = work.flow(signal.flow_id)
         if (flow === undefined && !locked.block) return 'busy'
         const takes = flow !== undefined && !isTerminal(flow.status) && !flow.cancel_requested
         const done = takes ? deliverTo(flow, signal, true) : null
-        if (done === null) return answer(signal.outcome, signal, null, false)
+        if (done === null) return untouched(signal)
         return answer('delivered', ledger.deliver(signal, [done.delivery], null), done.flow, false)
       }
       const sent = broadcast(signal)
       if (sent === 'again' || sent === 'busy') return sent
       const deliveries = sent.delivered.map(({ delivery }) => delivery)
-      if (deliveries.length === 0 && !waking) return answer(signal.outcome, signal, null, false)
+      if (deliveries.length === 0 && !waking) return untouched(signal)
       const next = ledger.deliver(signal, deliveries, sent.waking)
       return answer(next.outcome, next, null, false)
     },

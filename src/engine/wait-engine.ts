@@ -167,16 +167,17 @@ export function createWaitEngine(options: WaitEngineOptions): WaitEngine {
       total.still_waiting++
       // Due by its row, yet nothing to do: it must not be found again at once.
       failing.set(flow.id, { failures: 0, until: performance.now() + unchangedPause })
-    } else if (flow.status === 'cancelled') total.cancelled++
-    else if (flow.status === 'running') total.resumed++
-    else {
+    } else if (outcome === 'set_aside') {
       total.errors++
       report({
         type: 'flow_quarantined',
         flow_id: flow.id,
         reason: 'its wait cannot be read',
       })
-    }
+    } else if (flow.status === 'cancelled') total.cancelled++
+    // A timer was one of several things that are waited for.
+    else if (flow.status === 'waiting') total.still_waiting++
+    else total.resumed++
   }
 
   /** Leaves a failing flow alone for a while; after enough failures, sets it aside for good. */

@@ -9,6 +9,7 @@ import { registerOpenApi } from './plugins/openapi.ts'
 import { engineRoutes } from './routes/engine.ts'
 import { eventStreamRoutes } from './routes/event-streams.ts'
 import { eventRoutes } from './routes/events.ts'
+import { explainRoutes } from './routes/explain.ts'
 import { flowActionRoutes } from './routes/flow-actions.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
@@ -54,6 +55,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     flowRoutes,
     flowActionRoutes,
     flowSignalRoutes,
+    explainRoutes,
     signalRoutes,
     linkRoutes,
     sourceRoutes,

@@ -3,7 +3,7 @@
 import type { ErrorCode, FlowError } from '../domain/errors.ts'
 import type { FlowStatus } from '../domain/flow.ts'
 import type { JsonObject } from '../domain/json.ts'
-import type { Wait } from '../domain/wait.ts'
+import { type Branch, openBranches, type Wait } from '../domain/wait.ts'
 
 export interface NextAction {
   /** What it does, in one word. */
@@ -80,26 +80,29 @@ function legalNow(flowId: string, from: FlowStatus, wait: Wait | null): NextActi
   }
 }
 
-/** What ends a wait: first the way that the wait itself is meant to end, unless that is time. */
-function endWait(flow: string, wait: Wait | null): NextAction[] {
-  const byHand = resume(flow, wait?.id)
-  if (wait?.kind === 'external_event') {
-    const { topic, correlation_id } = wait
-    return [
-      {
-        rel: 'resume-external',
-        method: 'POST',
-        href: `${flow}/resume-external`,
-        body: { topic, correlation_id },
-      },
-      byHand,
-    ]
+/**
+ * What ends a wait, or satisfies a branch of it: first the ways that the wait itself is meant to end,
+ * unless that is time.
+ */
+export function endWait(flow: string, wait: Wait | null): NextAction[] {
+  const several = wait?.kind === 'any' || wait?.kind === 'all'
+  const branches = wait === null ? [] : openBranches(wait)
+  return [
+    ...branches.flatMap(({ branch }) => satisfy(flow, branch, several)),
+    resume(flow, wait?.id),
+  ]
+}
+
+function satisfy(flow: string, branch: Branch, oneOfSeveral: boolean): NextAction[] {
+  if (branch.kind === 'external_event') {
+    const { topic, correlation_id } = branch
+    const body = { topic, correlation_id }
+    return [{ rel: 'resume-external', method: 'POST', href: `${flow}/resume-external`, body }]
   }
-  if (wait?.kind === 'manual' && wait.signal !== undefined) {
-    const href = `${flow}/signals/${encodeURIComponent(wait.signal)}`
-    return [{ rel: 'signal', method: 'POST', href }, byHand]
-  }
-  return [byHand]
+  // A wait for any name is meant to be resumed by hand, unless that would end other branches too.
+  const name = branch.kind === 'manual' ? (branch.signal ?? (oneOfSeveral ? 'done' : null)) : null
+  if (name === null) return []
+  return [{ rel: 'signal', method: 'POST', href: `${flow}/signals/${encodeURIComponent(name)}` }]
 }
 
 function useExisting(body: unknown): NextAction[] {
@@ -118,7 +121,7 @@ function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function pathOf(flowId: string): string {
+export function pathOf(flowId: string): string {
   return `/flows/${flowId}`
 }
 
@@ -126,7 +129,7 @@ function read(flow: string): NextAction {
   return { rel: 'flow', method: 'GET', href: flow }
 }
 
-function cancel(flow: string): NextAction {
+export function cancel(flow: string): NextAction {
   return { rel: 'cancel', method: 'POST', href: `${flow}/cancel` }
 }
 

@@ -37,7 +37,7 @@ export function presentFlow(flow: FlowRecord): Flow {
 }
 
 /** Its members in one order, however the row has them. */
-function presentWait(wait: Wait): WireWait {
+export function presentWait(wait: Wait): WireWait {
   const { id, since, timeout_at, on_timeout, link_expires_at } = wait
   const common = {
     ...(timeout_at !== undefined && { timeout_at }),
@@ -47,17 +47,22 @@ function presentWait(wait: Wait): WireWait {
   }
   switch (wait.kind) {
     case 'any':
-      return { id, kind: wait.kind, of: wait.of.map(presentBranch), ...common }
+      return { id, kind: wait.kind, of: presentBranches(wait.of), ...common }
     case 'all': {
       const { kind, of, satisfied } = wait
-      return { id, kind, of: of.map(presentBranch), satisfied, ...common }
+      return { id, kind, of: presentBranches(of), satisfied, ...common }
     }
     default:
       return { id, ...presentBranch(wait), ...common }
   }
 }
 
-function presentBranch(branch: Branch): Branch {
+/** A row that was damaged by hand must not spoil the list that it is in. */
+function presentBranches(branches: Branch[]): Branch[] {
+  return Array.isArray(branches) ? branches.map(presentBranch) : []
+}
+
+export function presentBranch(branch: Branch): Branch {
   switch (branch.kind) {
     case 'timer':
       return { kind: branch.kind, at: branch.at }

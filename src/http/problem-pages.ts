@@ -2,8 +2,8 @@
 
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
 import { FlowError } from '../domain/errors.ts'
+import { nearest } from '../domain/nearest.ts'
 import { escapeHtml } from './html.ts'
-import { nearest } from './nearest.ts'
 import { isErrorCode, type ProblemKind, problemCodes, problemKinds } from './problem-catalogue.ts'
 
 /** Nothing but the style in the page itself is loaded or run. */

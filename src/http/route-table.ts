@@ -1,7 +1,7 @@
 // Knows every path of the service, for the answers to requests that have none.
 
 import { FlowError } from '../domain/errors.ts'
-import { distance } from './nearest.ts'
+import { distance } from '../domain/nearest.ts'
 
 export interface RouteTable {
   add(method: string | readonly string[], url: string): void

@@ -268,7 +268,12 @@ function answerUnroutable(
   else reply.code(204).header('allow', allowed.join(', ')).send()
 }
 
-function logRequest(request: FastifyRequest, reply: FastifyReply, level: 'info' | 'debug'): void {
+/** The one line of a request, when its answer is out or will never be. */
+export function logRequest(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  level: 'info' | 'debug',
+): void {
   const status = reply.statusCode
   const line = {
     method: request.method,

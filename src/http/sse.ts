@@ -4,6 +4,7 @@
 import type { FastifyReply } from 'fastify'
 import type { EventStream, StreamItem } from '../engine/stream.ts'
 import { presentEvent } from './present.ts'
+import { logRequest } from './server.ts'
 
 export interface SseOptions {
   /** A comment is sent so often, in milliseconds: it keeps proxies from closing what is silent. */
@@ -68,6 +69,8 @@ export function createSse(options: SseOptions, shutdown: AbortSignal): Sse {
         clearTimeout(cut)
         open.delete(end)
         stream.close()
+        // Whoever went away in the middle has no finished answer, which would have been logged.
+        if (!raw.writableFinished) logRequest(reply.request, reply, 'info')
       })
       stream.start({
         send(items) {
@@ -75,7 +78,7 @@ export function createSse(options: SseOptions, shutdown: AbortSignal): Sse {
         },
         drained: () => drained(reply),
         end() {
-          raw.write(`${idLine(stream)}\n`)
+          if (!tooFull()) raw.write(`${idLine(stream)}\n`)
           end()
         },
       })
@@ -90,7 +93,7 @@ export function createSse(options: SseOptions, shutdown: AbortSignal): Sse {
       }
 
       function end(): void {
-        if (raw.writableEnded) return
+        if (raw.writableEnded || raw.destroyed) return
         raw.end()
         // One that does not read would hold up a shutdown, and its place.
         cut = setTimeout(() => raw.destroy(), farewell)

@@ -95,14 +95,17 @@ export async function lockFlows(runner: Runner, locks: FlowLocks): Promise<Decid
   return found.map(decided)
 }
 
-/** The namespaces, by id, of those flows that exist. */
+/**
+ * The namespaces, by id, of those flows that exist. The shard is asked for because only the primary
+ * key has it beside the id: an index with both id and namespace would be read from end to end.
+ */
 export async function namespacesOf(
   runner: Runner,
   ids: readonly string[],
 ): Promise<Map<string, string>> {
   const found = await rows<{ id: string; namespace: string }>(
     runner,
-    sql`select f.id, f.namespace from flows f where f.id = any(${ids}::uuid[])`,
+    sql`select f.id, f.shard, f.namespace from flows f where f.id = any(${ids}::uuid[])`,
   )
   return new Map(found.map(({ id, namespace }) => [id, namespace]))
 }

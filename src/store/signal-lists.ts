@@ -73,6 +73,12 @@ export async function listWaking(scope: Scope, limit: number): Promise<SignalRec
   return found.map(signalOf)
 }
 
+/**
+ * Expiry is written down this much later, in milliseconds: longer than any statement runs, so that
+ * what a wait has found kept does not expire while it is being locked.
+ */
+const expirySlack = 10_000
+
 /** Writes down that kept signals have expired, at most `limit`; answers how many. */
 export async function expireSignals(scope: Scope, limit: number): Promise<number> {
   const late = await rows<{ id: string }>(
@@ -80,7 +86,8 @@ export async function expireSignals(scope: Scope, limit: number): Promise<number
     sql`
       with late as materialized (
         select id, shard from signals
-        where outcome = 'buffered' and expires_at <= now()
+        where outcome = 'buffered'
+          and expires_at <= now() - ${expirySlack} * interval '1 millisecond'
         order by expires_at
         limit ${limit}
         for no key update skip locked)

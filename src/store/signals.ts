@@ -28,6 +28,7 @@ export interface SignalRow {
   received_at: Instant
   expires_at: Timestamp | null
   waking: boolean
+  wake_before: Instant | null
   woken_since: Instant | null
   woken_wait: string | null
 }
@@ -42,7 +43,7 @@ export const signalColumns = raw(
     // As text: SQL null is no payload, and the text null is one.
     's.source, s.sender_id, s.actor, s.payload::text as payload, s.deliver, s.outcome',
     `s.deliveries, s.delivered_count, ${instant('s.received_at')} as received_at, s.expires_at`,
-    `s.waking, ${instant('s.woken_since')} as woken_since, s.woken_wait`,
+    `s.waking, ${instant('s.wake_before')} as wake_before, ${instant('s.woken_since')} as woken_since, s.woken_wait`,
   ].join(', '),
 )
 
@@ -64,9 +65,13 @@ export function signalOf(row: SignalRow): SignalRecord {
     delivered_count: row.delivered_count,
     received_at: row.received_at,
     expires_at: row.expires_at,
-    waking: row.waking
-      ? { after: since === null || wait_id === null ? null : { since, wait_id } }
-      : null,
+    waking:
+      row.waking && row.wake_before !== null
+        ? {
+            before: row.wake_before,
+            after: since === null || wait_id === null ? null : { since, wait_id },
+          }
+        : null,
   }
 }
 
@@ -116,7 +121,10 @@ export type KeptQuery = { limit: number; flow_id: string } & (
 
 /**
  * Locks kept signals, the oldest of each query. To be called under the locks of the match keys and
- * flows concerned; one that another transaction holds is about to expire and is left out.
+ * flows concerned. Whether one is still kept is judged by the time of this statement, after those
+ * locks: as of the transaction's start, one that expired while they were waited for would stand
+ * before the next. A row that another transaction holds (to redeliver it) is waited for: left out, it
+ * would lie unread before a wait.
  */
 export async function lockKept(
   runner: Runner,
@@ -135,7 +143,8 @@ export async function lockKept(
           select s.id from signals s
           where s.namespace = q.namespace and s.topic = q.topic
             and s.correlation_id = q.correlation_id and s.outcome = 'buffered'
-            and (s.flow_id is null or s.flow_id = q.flow_id) and s.expires_at > now()
+            and (s.flow_id is null or s.flow_id = q.flow_id)
+            and s.expires_at > statement_timestamp()
           order by s.received_at, s.id
           limit q.limit) kept),
       n as materialized (
@@ -145,13 +154,13 @@ export async function lockKept(
         cross join lateral (
           select s.id from signals s
           where s.flow_id = q.flow_id and s.outcome = 'buffered' and s.kind = 'manual'
-            and (q.name is null or s.name = q.name) and s.expires_at > now()
+            and (q.name is null or s.name = q.name) and s.expires_at > statement_timestamp()
           order by s.received_at, s.id
           limit q.limit) kept)
       select ${signalColumns} from signals s
       where s.id = any(array(select id from k) || array(select id from n)) and s.outcome = 'buffered'
       order by s.id
-      for no key update skip locked`,
+      for no key update`,
   )
   return found.map(signalOf)
 }
@@ -259,6 +268,7 @@ function rowOf(signal: SignalRecord): Omit<SignalRow, 'payload'> & { payload?: s
     received_at: signal.received_at,
     expires_at: signal.expires_at,
     waking: waking !== null,
+    wake_before: waking?.before ?? null,
     woken_since: waking?.after?.since ?? null,
     woken_wait: waking?.after?.wait_id ?? null,
   }
@@ -274,17 +284,17 @@ export async function insertSignals(
     sql`
       insert into signals (id, shard, namespace, kind, topic, correlation_id, name, flow_id, wait_id,
         source, sender_id, actor, payload, deliver, outcome, deliveries, delivered_count,
-        received_at, expires_at, waking, woken_since, woken_wait)
+        received_at, expires_at, waking, wake_before, woken_since, woken_wait)
       select s.id, s.shard, s.namespace, s.kind, s.topic, s.correlation_id, s.name, s.flow_id,
         s.wait_id, s.source, s.sender_id, s.actor, s.payload::json, s.deliver, s.outcome,
-        s.deliveries, s.delivered_count, s.received_at, s.expires_at, s.waking, s.woken_since,
+        s.deliveries, s.delivered_count, s.received_at, s.expires_at, s.waking, s.wake_before, s.woken_since,
         s.woken_wait
       from json_to_recordset(${JSON.stringify(signals.map(rowOf))}::json) as s(
         id uuid, shard smallint, namespace text, kind text, topic text, correlation_id text,
         name text, flow_id uuid, wait_id uuid, source text, sender_id text, actor text,
         payload text, deliver text, outcome text, deliveries jsonb, delivered_count integer,
-        received_at timestamptz, expires_at timestamptz, waking boolean, woken_since timestamptz,
-        woken_wait uuid)
+        received_at timestamptz, expires_at timestamptz, waking boolean, wake_before timestamptz,
+        woken_since timestamptz, woken_wait uuid)
       where s.flow_id is null or exists (select 1 from flows f where f.id = s.flow_id)`,
   )
 }
@@ -301,6 +311,7 @@ export async function updateSignals(
     deliveries: row.deliveries,
     delivered_count: row.delivered_count,
     waking: row.waking,
+    wake_before: row.wake_before,
     woken_since: row.woken_since,
     woken_wait: row.woken_wait,
   }))
@@ -309,10 +320,10 @@ export async function updateSignals(
     sql`
       update signals s set
         outcome = c.outcome, deliveries = c.deliveries, delivered_count = c.delivered_count,
-        waking = c.waking, woken_since = c.woken_since, woken_wait = c.woken_wait
+        waking = c.waking, wake_before = c.wake_before, woken_since = c.woken_since, woken_wait = c.woken_wait
       from json_to_recordset(${JSON.stringify(changes)}::json) as c(
         id uuid, shard smallint, outcome text, deliveries jsonb, delivered_count integer,
-        waking boolean, woken_since timestamptz, woken_wait uuid)
+        waking boolean, wake_before timestamptz, woken_since timestamptz, woken_wait uuid)
       where s.id = c.id and s.shard = c.shard`,
   )
 }

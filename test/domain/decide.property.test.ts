@@ -11,8 +11,15 @@ import type { FlowEvent } from '../../src/domain/event.ts'
 import { type FlowRecord, isTerminal } from '../../src/domain/flow.ts'
 import { jsonBytes } from '../../src/domain/json.ts'
 import type { StepRecord } from '../../src/domain/step.ts'
+import {
+  type BranchSpec,
+  timeoutActions,
+  type WaitSpec,
+  wakeTimeOf,
+} from '../../src/domain/wait.ts'
 import { id, later, limits, newFlow, place } from '../support/flow-samples.ts'
 import { fold, shownOf } from '../support/fold.ts'
+import { toldKeys, waitFaults, wakeFault } from '../support/wait-invariants.ts'
 
 type Decide = typeof decide
 type Template = (flow: DecidedFlow, steps: Map<string, StepRecord>, n: number) => Command
@@ -25,16 +32,42 @@ const names = fc.constantFrom('x', 'y')
 const instant = fc.integer({ min: -5_000, max: 5_000 }).map(later)
 const text = fc.string({ unit: 'grapheme', maxLength: 8 })
 
-const spec: fc.Arbitrary<Extract<Command, { type: 'wait' }>['wait']> = fc.oneof(
-  fc.record({ kind: fc.constant('timer' as const), at: instant }),
-  fc.record({ kind: fc.constant('timer' as const), after: fc.nat(3_000) }),
-  fc.record({
-    kind: fc.constant('external_event' as const),
-    topic: names,
-    correlation_id: names,
-  }),
-  fc.record({ kind: fc.constant('manual' as const), signal: names }, { requiredKeys: ['kind'] }),
+const branch: fc.Arbitrary<BranchSpec> = fc
+  .oneof(
+    fc.record({ kind: fc.constant('timer' as const), at: instant }),
+    fc.record({ kind: fc.constant('timer' as const), after: fc.nat(3_000) }),
+    fc.record({
+      kind: fc.constant('external_event' as const),
+      topic: names,
+      correlation_id: names,
+    }),
+    fc.record({ kind: fc.constant('manual' as const), signal: names }, { requiredKeys: ['kind'] }),
+  )
+  // Made plain, as a parsed request is: a copy must compare equal.
+  .map((made) => ({ ...made }))
+const time = fc.oneof(
+  instant.map((at) => ({ at })),
+  fc.nat(3_000).map((after) => ({ after })),
 )
+const spec: fc.Arbitrary<WaitSpec> = fc
+  .tuple(
+    fc.oneof(
+      { weight: 2, arbitrary: branch },
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          kind: fc.constantFrom('any' as const, 'all' as const),
+          of: fc.array(branch, { minLength: 1, maxLength: 3 }),
+        }),
+      },
+    ),
+    fc.option(time),
+    fc.option(fc.constantFrom(...timeoutActions)),
+  )
+  .map(([what, timeout, on_timeout]) => ({
+    ...what,
+    ...(timeout !== null && { timeout, ...(on_timeout !== null && { on_timeout }) }),
+  }))
 
 function one(command: fc.Arbitrary<Command>): fc.Arbitrary<Template> {
   return command.map((made) => () => made)
@@ -44,9 +77,14 @@ const template: fc.Arbitrary<Template> = fc.oneof(
   { weight: 3, arbitrary: one(fc.constant({ type: 'start' })) },
   {
     weight: 6,
-    arbitrary: spec.map(
-      (wait): Template =>
-        (_flow, _steps, n) => ({ type: 'wait', wait_id: id(100 + n), wait }),
+    arbitrary: fc.tuple(spec, fc.option(fc.option(fc.nat(1_000)))).map(
+      ([wait, ttl]): Template =>
+        (_flow, _steps, n) => ({
+          type: 'wait',
+          wait_id: id(100 + n),
+          wait,
+          ...(ttl !== null && { link: { token_hash: 'ab', ttl, schema: null } }),
+        }),
     ),
   },
   { weight: 4, arbitrary: one(instant.map((at) => ({ type: 'move_timer', at }))) },
@@ -60,17 +98,30 @@ const template: fc.Arbitrary<Template> = fc.oneof(
         ...(patch !== null && { state_patch: patch }),
       }),
   ),
-  fc.tuple(names, names, fc.boolean(), fc.option(fc.jsonValue({ maxDepth: 1 }))).map(
-    ([a, b, manual, payload]): Template =>
-      () => ({
-        type: 'signal',
-        signal_id: id(97),
-        target: manual
-          ? { kind: 'manual', signal: a }
-          : { kind: 'external_event', topic: a, correlation_id: b },
-        ...(payload !== null && { payload: JSON.parse(JSON.stringify(payload)) }),
-      }),
-  ),
+  {
+    weight: 5,
+    arbitrary: fc
+      .tuple(
+        names,
+        names,
+        fc.constantFrom('key', 'name', 'link', 'old link'),
+        fc.option(fc.jsonValue({ maxDepth: 1 })),
+      )
+      .map(
+        ([a, b, by, payload]): Template =>
+          (flow) => ({
+            type: 'signal',
+            signal_id: id(97),
+            target:
+              by === 'name'
+                ? { kind: 'manual', signal: a }
+                : by === 'key'
+                  ? { kind: 'external_event', topic: a, correlation_id: b }
+                  : { kind: 'link', wait_id: by === 'link' ? (flow.wait?.id ?? id(98)) : id(99) },
+            ...(payload !== null && { payload: JSON.parse(JSON.stringify(payload)) }),
+          }),
+      ),
+  },
   one(
     fc
       .record(
@@ -151,6 +202,7 @@ function run(decideIt: Decide, { input, acts }: Script, seen = new Map<string, n
   )
   const log: FlowEvent[] = [...born.events]
   const steps = new Map<string, StepRecord>()
+  const keys = new Set<string>()
   let flow: FlowRecord = born.flow
   must(log.length === flow.revision + 1, 'a new flow has an event for each of its revisions')
 
@@ -159,7 +211,10 @@ function run(decideIt: Decide, { input, acts }: Script, seen = new Map<string, n
     const { state, ...control } = flow
     const before = structuredClone(flow)
     const whole = attempt(decideIt, flow, command, now)
-    const blind = attempt(decideIt, control, command, now)
+    // For an `all` wait the state must be there: it gathers what came.
+    const gathers =
+      flow.wait?.kind === 'all' || (command.type === 'wait' && command.wait.kind === 'all')
+    const blind = gathers ? whole : attempt(decideIt, control, command, now)
     must(isDeepStrictEqual(flow, before), 'decide changed its argument')
     if (whole instanceof FlowError || blind instanceof FlowError) {
       must(
@@ -171,7 +226,7 @@ function run(decideIt: Decide, { input, acts }: Script, seen = new Map<string, n
     }
     const { state: next, state_bytes, ...shown } = whole.flow
     const { state: none, state_bytes: bound, ...shownBlind } = blind.flow
-    must(none === undefined, 'a state out of nothing')
+    must(gathers || none === undefined, 'a state out of nothing')
     must(isDeepStrictEqual(shown, shownBlind), 'knowing the state changed the decision')
     must(isDeepStrictEqual(whole.events, blind.events), 'knowing the state changed the events')
     must(bound >= state_bytes, 'state_bytes is no upper bound')
@@ -206,21 +261,35 @@ function run(decideIt: Decide, { input, acts }: Script, seen = new Map<string, n
     must(whole.flow.closed_at === null || whole.flow.wake_at === null, 'an ended flow wakes')
     must(next !== undefined, 'the state got lost')
     must(jsonBytes(next ?? null) <= state_bytes, 'state_bytes is too small')
-    if (
-      event?.kind === 'resumed' &&
-      event.payload['by'] === 'timer' &&
-      flow.wait?.kind === 'timer'
-    ) {
-      must(flow.wait.at <= now, 'a timer ended early')
+    if (['timer', 'timeout'].includes(String(event?.payload['by'])) && flow.wait !== null) {
+      must((wakeTimeOf(flow.wait) ?? '') <= now, 'time acted early')
     }
     for (const effect of whole.effects) {
       if (effect.type === 'save_step') steps.set(effect.step.run_id, effect.step)
+      if (effect.type === 'open_match_key') {
+        must(!keys.has(keyOf(effect)), 'a match key that was open')
+        keys.add(keyOf(effect))
+      }
+      if (effect.type === 'close_match_key') must(keys.delete(keyOf(effect)), 'a key that was shut')
     }
     flow = { ...whole.flow, state: next ?? {} }
     if (event) log.push(event)
     count(seen, event?.kind ?? '')
     must(isDeepStrictEqual(shownOf(flow), fold(log)), `the log does not tell the row after ${n}`)
+    const told = toldKeys(flow).map((key) => key.split(' ').slice(1, 3).join(' '))
+    must(
+      isDeepStrictEqual(new Set(told), keys),
+      `the match keys are not those of the wait after ${n}`,
+    )
+    const wake = wakeFault(flow, log)
+    must(wake === null, wake ?? '')
   }
+  const wrong = waitFaults(log)
+  must(wrong.length === 0, wrong.join('; '))
+}
+
+function keyOf({ topic, correlation_id }: { topic: string; correlation_id: string }): string {
+  return `${topic} ${correlation_id}`
 }
 
 function attempt(decideIt: Decide, flow: DecidedFlow, command: Command, now: string) {
@@ -239,7 +308,15 @@ function count(seen: Map<string, number>, what: string): void {
 test('every history keeps the laws, and its log folds to the row', () => {
   const seen = new Map<string, number>()
   const wanted = [
-    ...['started', 'waiting', 'wait_moved', 'resumed', 'state_updated', 'labels_updated'],
+    ...[
+      'started',
+      'waiting',
+      'wait_moved',
+      'wait_progressed',
+      'resumed',
+      'state_updated',
+      'labels_updated',
+    ],
     ...['finished', 'failed', 'cancel_requested', 'cancelled', 'step_observed', 'quarantined'],
     ...['already_terminal', 'cancel_pending', 'illegal_transition', 'stale_wait', 'wait_conflict'],
     ...['unchanged', 'unmatched', 'stale'],
@@ -360,6 +437,28 @@ const mutants: Record<string, Decide> = {
     const soon = command.type === 'fire' ? later(6_000) : now
     return decide(flow, command, actor, soon, limit)
   },
+  'a branch that stays open when it is satisfied': wrongAt('wait_progressed', (made, flow) =>
+    withFlow(made, { wait: flow.wait }),
+  ),
+  'a deadline that resumes whatever it should do': (flow, command, actor, now, limit) => {
+    const { wait } = flow
+    const open =
+      command.type === 'fire' && wait?.on_timeout === 'fail'
+        ? { ...flow, wait: { ...wait, on_timeout: 'resume' as const } }
+        : flow
+    return decide(open, command, actor, now, limit)
+  },
+  'a match key that stays open': mutant((made) =>
+    made.effects.length > 0
+      ? { ...made, effects: made.effects.filter(({ type }) => type !== 'close_match_key') }
+      : made,
+  ),
+  'progress that forgets when to wake': wrongAt('wait_progressed', (made) =>
+    withFlow(made, { wake_at: null }),
+  ),
+  'payloads of an earlier wait that stay': wrongAt('waiting', (made, flow) =>
+    flow.state === undefined ? made : withFlow(made, { state: flow.state }),
+  ),
   'a size that counts too little': mutant((made, flow) =>
     made.patch === null ? made : withFlow(made, { state_bytes: flow.state_bytes }),
   ),

@@ -299,7 +299,7 @@ describe('waits', () => {
   it('are ended by a signal of their name, or of any when they have none', async () => {
     const named = await waiting({ kind: 'manual', signal: 'approved' })
     const wrong = await api.call('POST', `/flows/${named.id}/signals/rejected`)
-    expect(wrong).toMatchObject({ status: 200, body: { outcome: 'unmatched' } })
+    expect(wrong).toMatchObject({ status: 202, body: { outcome: 'buffered' } })
     const right = await api.call('POST', `/flows/${named.id}/signals/approved`, {
       payload: { by: 'ada' },
     })

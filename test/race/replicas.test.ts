@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Command } from '../../src/domain/command.ts'
 import type { FlowEvent } from '../../src/domain/event.ts'
 import { mintId } from '../../src/engine/ids.ts'
+import type { SignalInput } from '../../src/engine/signals.ts'
 import {
   caller,
   createFlow,
@@ -40,7 +41,7 @@ afterEach(async () => {
 const names = fc.constantFrom('x', 'y')
 
 /** Mostly what keeps a flow going; now and then what ends it. */
-const command: fc.Arbitrary<() => Command> = fc.oneof(
+const command: fc.Arbitrary<() => Command | SignalInput> = fc.oneof(
   { weight: 4, arbitrary: fc.nat(40).map((after) => () => wait({ kind: 'timer', after })) },
   {
     weight: 2,
@@ -56,11 +57,10 @@ const command: fc.Arbitrary<() => Command> = fc.oneof(
     weight: 3,
     arbitrary: fc.tuple(names, names).map(
       ([topic, correlation_id]) =>
-        (): Command => ({
-          type: 'signal',
-          signal_id: mintId(),
+        (): SignalInput => ({
           target: { kind: 'external_event', topic, correlation_id },
           payload: topic,
+          ttl: 0,
         }),
     ),
   },
@@ -108,14 +108,17 @@ test('three engines, forty clients, flows that end and begin anew', async () => 
   const flows: string[] = []
   for (let n = 0; n < 8; n++) flows.push((await createFlow(engines[n % 3] as TestEngine)).id)
   for (const engine of engines) engine.start()
-  const rush = async (commands: (() => Command)[]) => {
+  const rush = async (commands: (() => Command | SignalInput)[]) => {
     const clients = Array.from({ length: 40 }, async (_, client) => {
       const engine = engines[client % 3] as TestEngine
       for (let n = 0; n < 60; n++) {
         const at = (client + n) % flows.length
-        const make = commands[client * 60 + n] as () => Command
+        const make = commands[client * 60 + n] as () => Command | SignalInput
+        const asked = make()
         const { outcome } = await history.run((actor) =>
-          engine.flows.change({ ...caller, actor }, flows[at] ?? '', make()),
+          'target' in asked
+            ? engine.signals.send({ ...caller, actor }, { ...asked, flow_id: flows[at] ?? '' })
+            : engine.flows.change({ ...caller, actor }, flows[at] ?? '', asked),
         )
         if (outcome === 'refused' && n % 5 === 0) {
           const fresh = await history.run((actor) =>

@@ -73,6 +73,8 @@ describe('shards', () => {
       'idempotency_keys',
       'inbound_messages',
       'match_keys',
+      'resume_links',
+      'signals',
     ])
   })
 

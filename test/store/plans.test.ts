@@ -46,7 +46,7 @@ const fill = `
     goal, labels, wait, state)
   select gen_random_uuid(), 1, 2, 60, now(), now(), case when n % 10 > 5 then now() end,
     case n % 10 when 0 then now() - n * interval '1 second'
-      when 1 then now() + n * interval '1 second' end,
+      when 1 then now() + interval '1 hour' + n * interval '1 second' end,
     'default', 'key-' || gen_random_uuid(),
     case when n % 10 < 2 then 'waiting' when n % 10 > 5 then 'finished' else 'running' end,
     'managed', 'init', 'c', 'o', 'r', 'g', '{}',

@@ -6,6 +6,7 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import { createEngine, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
+import type { SignalSettings } from '../../src/engine/signals.ts'
 import { createApp } from '../../src/http/app.ts'
 import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
@@ -56,6 +57,7 @@ export interface ApiOptions {
   publicUrl?: string
   /** Takes the lines of the log. */
   log?: (line: string) => void
+  signals?: Partial<SignalSettings>
 }
 
 /** Starts it. */
@@ -67,6 +69,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     allowUnsigned = false,
     publicUrl = '',
     log,
+    signals = {},
   } = options
   const database = await createTestDatabase()
   const notices: Notice[] = []
@@ -84,7 +87,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     scope: db.scope,
     version: '0.0.0',
     limits: { state_bytes: 262_144, labels: 32 },
-    signals: signalSettings,
+    signals: { ...signalSettings, ...signals },
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },

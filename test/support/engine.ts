@@ -9,7 +9,7 @@ import type { Caller } from '../../src/engine/change.ts'
 import { createEngine, type EngineOptions, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import type { SignalSettings } from '../../src/engine/signals.ts'
-import { type Database, openDatabase } from '../../src/store/db.ts'
+import { type Database, openDatabase, type Scope } from '../../src/store/db.ts'
 
 export const caller: Caller = { namespace: 'default', actor: 'tester' }
 
@@ -40,11 +40,13 @@ export interface TestEngine extends RunningEngine {
 export interface TestEngineOptions extends Partial<Omit<EngineOptions, 'scope' | 'report'>> {
   writers?: number
   readers?: number
+  /** Stands between the engine and its connections. */
+  through?: (scope: Scope) => Scope
 }
 
 /** An engine as the service composes it. Its loops do not run until `start`. */
 export function openEngine(url: string, options: TestEngineOptions = {}): TestEngine {
-  const { writers = 7, readers = 4, ...more } = options
+  const { writers = 7, readers = 4, through = (scope: Scope) => scope, ...more } = options
   const notices: Notice[] = []
   const applicationName = `test-${randomBytes(4).toString('hex')}`
   const database = openDatabase({
@@ -65,7 +67,7 @@ export function openEngine(url: string, options: TestEngineOptions = {}): TestEn
     streams: { total: 2_000, perCaller: 1_000 },
     listen: {},
     ...more,
-    scope: database.scope,
+    scope: through(database.scope),
     report: (notice) => notices.push(notice),
   })
   return {

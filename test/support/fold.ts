@@ -112,11 +112,13 @@ function step(flow: Folded, event: FlowEvent): Folded {
       only('created')
       return become('running')
     case 'waiting':
-      return become('waiting', { wait: object(event, 'wait') })
-    case 'wait_moved': {
-      const wait = presentWait(flow, event)
-      if (wait['at'] !== payload['from']) throw fault(event, 'moved from another time')
-      return { ...next, wait: { ...wait, at: text(event, 'at') } }
+      return become('waiting', { wait: object(event, 'wait'), state: withoutUnset(flow, event) })
+    case 'wait_moved':
+      return { ...next, wait: movedWait(flow, event) }
+    case 'wait_progressed': {
+      only('waiting')
+      const patch = payload['state_patch'] === undefined ? {} : object(event, 'state_patch')
+      return { ...next, wait: progressedWait(flow, event), state: merge(flow.state, patch) }
     }
     case 'resumed': {
       only('waiting')
@@ -125,13 +127,10 @@ function step(flow: Folded, event: FlowEvent): Folded {
       return become('running', { state: merge(flow.state, patch) })
     }
     case 'state_updated': {
-      const unset = payload['unset'] ?? []
-      if (!Array.isArray(unset)) throw fault(event, 'unset is no list')
-      const merged = merge(flow.state, object(event, 'patch'))
-      const left = Object.entries(merged).filter(([member]) => !unset.includes(member))
+      const merged = { ...flow, state: merge(flow.state, object(event, 'patch')) }
       const current_step =
         payload['next_step'] === undefined ? flow.current_step : text(event, 'next_step')
-      return { ...next, current_step, state: Object.fromEntries(left) }
+      return { ...next, current_step, state: withoutUnset(merged, event) }
     }
     case 'labels_updated': {
       const merged = Object.entries(merge(flow.labels, object(event, 'labels')))
@@ -143,18 +142,19 @@ function step(flow: Folded, event: FlowEvent): Folded {
       return become('finished', { state: merge(flow.state, patch) })
     }
     case 'failed': {
+      if (payload['by'] === 'timeout') presentWait(flow, event)
       const failure = { reason: text(event, 'reason'), at: event.at }
       return become('failed', { state: merge(flow.state, { failure }) })
     }
     case 'cancel_requested':
       return { ...next, cancel_requested: true }
     case 'cancelled':
+      if (payload['by'] === 'timeout') presentWait(flow, event)
       return become('cancelled')
     case 'step_observed':
     case 'quarantined':
       return next
     case 'created':
-    case 'wait_progressed':
     case 'step_enqueued':
     case 'step_settled':
     case 'step_dead':
@@ -165,6 +165,48 @@ function step(flow: Folded, event: FlowEvent): Folded {
 
 function merge(a: JsonObject, b: JsonObject): JsonObject {
   return Object.fromEntries([...Object.entries(a), ...Object.entries(b)])
+}
+
+/** The state without the members that an event unsets. */
+function withoutUnset(flow: Folded, event: FlowEvent): JsonObject {
+  const unset = event.payload['unset'] ?? []
+  if (!Array.isArray(unset)) throw fault(event, 'unset is no list')
+  return Object.fromEntries(
+    Object.entries(flow.state).filter(([member]) => !unset.includes(member)),
+  )
+}
+
+/** The wait whose one timer was moved: its own, or that of the branch which the event names. */
+function movedWait(flow: Folded, event: FlowEvent): JsonObject {
+  const wait = presentWait(flow, event)
+  const { branch } = event.payload
+  const of = wait['of']
+  const timer = branch === undefined ? wait : Array.isArray(of) ? of[Number(branch)] : undefined
+  if (typeof timer !== 'object' || timer === null || Array.isArray(timer)) {
+    throw fault(event, 'moved a branch that is not there')
+  }
+  if (timer['kind'] !== 'timer') throw fault(event, 'moved what is no timer')
+  if (timer['at'] !== event.payload['from']) throw fault(event, 'moved from another time')
+  const moved = { ...timer, at: text(event, 'at') }
+  if (!Array.isArray(of)) return moved
+  return { ...wait, of: of.map((one, i) => (i === branch ? moved : one)) }
+}
+
+/** An `all` wait with one branch more satisfied, and at least one left open. */
+function progressedWait(flow: Folded, event: FlowEvent): JsonObject {
+  const wait = presentWait(flow, event)
+  const { branch, satisfied } = event.payload
+  const before = wait['satisfied']
+  if (wait['kind'] !== 'all' || !Array.isArray(before) || !Array.isArray(satisfied)) {
+    throw fault(event, 'progress of a wait that is not for all')
+  }
+  const expected = before.map((done, i) => done === true || i === branch)
+  if (before[Number(branch)] !== false) throw fault(event, `branch ${branch} was not open`)
+  if (JSON.stringify(satisfied) !== JSON.stringify(expected)) {
+    throw fault(event, 'tells of other branches than the one it names')
+  }
+  if (!satisfied.includes(false)) throw fault(event, 'the wait was over and is told to go on')
+  return { ...wait, satisfied }
 }
 
 function presentWait(flow: Folded, event: FlowEvent): JsonObject {

@@ -36,6 +36,7 @@ export function idleEngine(): Engine {
       count: unexpected,
       stop: unexpected,
     },
+    explain: { flow: unexpected },
     waitEngine: {
       tick: unexpected,
       status: unexpected,

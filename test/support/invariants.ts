@@ -1,4 +1,4 @@
-// What must hold over a whole database after every test, whatever was done to it (reliability I-1 to I-8 and what hangs on them).
+// What must hold over a whole database after every test, whatever was done to it (reliability I-1 to I-10 and what hangs on them).
 
 import { isDeepStrictEqual } from 'node:util'
 import type pg from 'pg'
@@ -8,12 +8,17 @@ import type { FlowRecord } from '../../src/domain/flow.ts'
 import type { JsonObject } from '../../src/domain/json.ts'
 import { shardTokens } from '../../src/domain/shard.ts'
 import type { Reply } from '../../src/engine/change.ts'
+import type { SignalFate } from '../../src/engine/signals.ts'
 import { fold, shownOf } from './fold.ts'
+import {
+  readSignals,
+  type StoredSignal,
+  signalFaults,
+  type WrittenEvent,
+} from './signal-invariants.ts'
+import { toldKeys, waitFaults, wakeFault } from './wait-invariants.ts'
 
-interface EventRow extends FlowEvent {
-  namespace: string
-  shard: number
-}
+type EventRow = WrittenEvent & { namespace: string; shard: number }
 
 interface StepRow {
   flow_id: string
@@ -34,7 +39,7 @@ interface MatchKeyRow {
 
 interface ReplyRow {
   key: string
-  flow_id: string
+  flow_id: string | null
   revision: number
 }
 
@@ -52,14 +57,17 @@ export interface Checked {
   flows: FlowRecord[]
   /** By flow, oldest first. */
   logs: Map<string, FlowEvent[]>
+  /** The longest kept first. */
+  signals: StoredSignal[]
   kinds: Map<string, number>
 }
 
-/** Reads everything in one snapshot and throws one error that lists all violations. */
+/** Reads everything, once nothing is under way, and throws one error that lists all violations. */
 export async function checkInvariants(session: pg.ClientBase): Promise<Checked> {
   const { rows: flows } = await session.query<FlowRecord>(`select ${flowColumns} from flows`)
   const { rows: events } = await session.query<EventRow>(
-    `select flow_id, revision, shard, namespace, kind, actor, payload, ${iso('at')}
+    `select flow_id, revision, shard, namespace, kind, actor, payload, xid::text as xid,
+       ${iso('at')}
      from flow_events order by flow_id, revision`,
   )
   const { rows: steps } = await session.query<StepRow>(
@@ -72,6 +80,7 @@ export async function checkInvariants(session: pg.ClientBase): Promise<Checked> 
     `select key, reply->'flow'->>'id' as flow_id, (reply->'flow'->>'revision')::integer as revision
      from idempotency_keys`,
   )
+  const signals = await readSignals(session)
   const wrong: string[] = []
   const logs = new Map<string, EventRow[]>()
   const kinds = new Map<string, number>()
@@ -86,11 +95,7 @@ export async function checkInvariants(session: pg.ClientBase): Promise<Checked> 
   const byId = new Map(flows.map((flow) => [flow.id, flow]))
   for (const id of logs.keys()) if (!byId.has(id)) wrong.push(`${id}: events without a flow`)
 
-  const present = flows.flatMap(({ id, namespace, shard, wait }) =>
-    wait?.kind === 'external_event'
-      ? [[namespace, wait.topic, wait.correlation_id, id, wait.id, shard].join(' ')]
-      : [],
-  )
+  const present = flows.flatMap(toldKeys)
   const kept = keys.map((key) =>
     [key.namespace, key.topic, key.correlation_id, key.flow_id, key.wait_id, key.flow_shard].join(
       ' ',
@@ -98,7 +103,10 @@ export async function checkInvariants(session: pg.ClientBase): Promise<Checked> 
   )
   for (const key of present) if (!kept.includes(key)) wrong.push(`no match key for ${key}`)
   for (const key of kept) if (!present.includes(key)) wrong.push(`a match key for nothing: ${key}`)
+  wrong.push(...signalFaults(signals, flows, logs))
   for (const { key, flow_id, revision } of replies) {
+    // The answer to a signal for anybody tells of none.
+    if (flow_id === null) continue
     const flow = byId.get(flow_id)
     if (flow === undefined) wrong.push(`the answer kept under ${key} tells of no flow`)
     else if (revision > flow.revision)
@@ -108,7 +116,7 @@ export async function checkInvariants(session: pg.ClientBase): Promise<Checked> 
     const shown = wrong.slice(0, 20).join('\n')
     throw new Error(`${wrong.length} violations:\n${shown}`)
   }
-  return { flows, logs, kinds }
+  return { flows, logs, signals, kinds }
 }
 
 function faultsOf(flow: FlowRecord, log: readonly EventRow[], steps: readonly StepRow[]): string[] {
@@ -141,57 +149,6 @@ function faultsOf(flow: FlowRecord, log: readonly EventRow[], steps: readonly St
   return [...wrong, ...stepFaults(flow, log, steps)]
 }
 
-/** I-7 and I-8: a wait is ended at most once, by what can end it, and a timer never early. */
-function waitFaults(log: readonly EventRow[]): string[] {
-  const wrong: string[] = []
-  const open = new Map<string, JsonObject>()
-  const ended = new Set<string>()
-  for (const { kind, payload, at, revision } of log) {
-    const id = String(payload['wait_id'])
-    if (kind === 'waiting') {
-      const wait = payload['wait'] as JsonObject
-      const waitId = String(wait['id'])
-      if (open.has(waitId)) wrong.push(`wait ${waitId} begins twice`)
-      open.set(waitId, wait)
-    } else if (kind === 'wait_moved') {
-      open.set(id, { ...open.get(id), at: payload['at'] ?? null })
-    } else if (kind === 'resumed') {
-      const wait = open.get(id)
-      if (ended.has(id)) wrong.push(`wait ${id} is ended again at revision ${revision}`)
-      ended.add(id)
-      const by = String(payload['by'])
-      const ends: Record<string, string[]> = {
-        timer: ['timer'],
-        signal: ['external_event', 'manual'],
-        manual: ['timer', 'external_event', 'manual'],
-      }
-      if (!ends[by]?.includes(String(wait?.['kind']))) {
-        wrong.push(`a ${by} ended a ${wait?.['kind']} wait at revision ${revision}`)
-      }
-      if (by === 'timer' && String(wait?.['at']) > at) {
-        wrong.push(`the timer of ${String(wait?.['at'])} fired at ${at}`)
-      }
-    }
-  }
-  return wrong
-}
-
-/** What time alone changes must be found by the tick, and nothing else. */
-function wakeFault(flow: FlowRecord, log: readonly EventRow[]): string | null {
-  const setting = ['waiting', 'wait_moved', 'cancel_requested']
-  const last = log.findLast(({ kind }) => kind === 'quarantined' || setting.includes(kind))
-  const aside = last?.kind === 'quarantined'
-  const timed = flow.status === 'waiting' && flow.wait?.kind === 'timer'
-  const swept = flow.cancel_requested && ['created', 'waiting'].includes(flow.status)
-  const due = (timed || swept) && !aside
-  if (due && flow.wake_at === null) return 'nothing wakes it'
-  if (!due && flow.wake_at !== null) return `it wakes at ${flow.wake_at} for nothing`
-  if (timed && !swept && flow.wake_at !== null && flow.wait?.kind === 'timer') {
-    if (flow.wake_at < flow.wait.at) return `it wakes at ${flow.wake_at}, before ${flow.wait.at}`
-  }
-  return null
-}
-
 function stepFaults(
   flow: FlowRecord,
   log: readonly EventRow[],
@@ -221,13 +178,16 @@ export interface Operation {
   revision?: number
 }
 
+/** An answer that tells which flow was changed, if just one was. */
+type Answer = Pick<Reply | SignalFate, 'outcome' | 'flow'>
+
 /** Remembers what callers were told. */
 export function createHistory() {
   const operations: Operation[] = []
   return {
     operations,
     /** Runs one request under a name of its own. Never rejects but for what is no answer at all. */
-    async run(request: (actor: string) => Promise<Reply>): Promise<Operation> {
+    async run(request: (actor: string) => Promise<Answer>): Promise<Operation> {
       const actor = `op-${operations.length}`
       const operation: Operation = { actor, outcome: 'unknown' }
       operations.push(operation)
@@ -235,6 +195,7 @@ export function createHistory() {
         const { outcome, flow } = await request(actor)
         const changed = ['created', 'changed', 'delivered'].includes(outcome)
         operation.outcome = changed ? 'changed' : 'unchanged'
+        if (flow === null) return operation
         operation.flow_id = flow.id
         operation.revision = flow.revision
       } catch (error) {

@@ -79,7 +79,7 @@ export const operationRules: Rule[] = [
     },
   },
   {
-    title: '14: 204 and 304 are empty, and a 201 says where and which revision',
+    title: '14: 204 and 304 are empty, and a 201 says where, and of a flow which revision',
     faults: (document) =>
       complain(operationsOf(document), ({ at, operation }) => {
         const { 201: created, 204: empty, 304: same } = operation.responses

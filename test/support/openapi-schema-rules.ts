@@ -19,6 +19,8 @@ const banned =
     ' ',
   )
 
+const waits = ['TimerWait', 'ExternalEventWait', 'ManualWait', 'AnyWait', 'AllWait']
+
 /** Optional members of answers, each for a reason: they are only there when there is something to say. */
 const sometimesThere = [
   'DeliveredSignal.signal_id',
@@ -26,10 +28,18 @@ const sometimesThere = [
   'InputFault.did_you_mean',
   'LinkDecision.payload',
   'ResumeLink.schema',
+  'ManualBranch.signal',
   'ManualWait.signal',
+  'Move.body',
   'NextAction.body',
+  'Signal.payload',
+  ...waits.flatMap((name) =>
+    ['timeout_at', 'on_timeout', 'link', 'link_expires_at'].map((member) => `${name}.${member}`),
+  ),
 ]
 
+/** Members for which absent and null are two answers: no link, and one that lives as long as its wait. */
+const absentOrNull = waits.map((name) => `${name}.link_expires_at`)
 /** Requests whose body is the payload of a signal, which can be any value. */
 const wholePayloads = ['POST /r/{token}']
 
@@ -43,20 +53,16 @@ const closedLists = [
   'Step.status',
 ]
 
-/** The link of a wait: absent without one, and without a time of its own null. */
-const ofLink = /^\w+Wait\.link(_expires_at)?$/
-
-/** Yes, no, or settings that mean yes. */
-function isSwitch(branches: SchemaObject[]): boolean {
-  const [first, second, ...more] = branches
-  return first?.type === 'boolean' && second?.$ref !== undefined && more.length === 0
-}
-
 function inlineObject({ type, properties, oneOf, additionalProperties }: SchemaObject): boolean {
   const union = oneOf !== undefined && !isNullable(oneOf) && !isSwitch(oneOf)
   return (
     type === 'object' || properties !== undefined || additionalProperties !== undefined || union
   )
+}
+
+/** `true`, or settings under a name: generators make `boolean | Settings` of it, in both editions. */
+function isSwitch(branches: SchemaObject[]): boolean {
+  return branches.length === 2 && branches[0]?.type === 'boolean' && branches[1]?.$ref !== undefined
 }
 
 function optionalMembers(document: OpenApiDocument): string[] {
@@ -137,7 +143,9 @@ export const schemaRules: Rule[] = [
       )
       return [
         ...optional.filter((at) => !at.startsWith('Problem.') && !sometimesThere.includes(at)),
-        ...nullable.map(({ at }) => at).filter((at) => optional.includes(at)),
+        ...nullable
+          .map(({ at }) => at)
+          .filter((at) => optional.includes(at) && !absentOrNull.includes(at)),
       ]
     },
     plant: (document) => {

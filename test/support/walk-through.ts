@@ -7,7 +7,7 @@ import { createClient } from './hey-api/client/index.js'
 import {
   createFlow, finishFlow, getFlow, listEvents, listFlowEvents, listFlows, moveTimer, observeStep,
   listSteps, resumeFlow, resumeFlowExternally, signalFlow, startFlow, updateFlow, updateFlowState,
-  waitFlow, requestFlowCancel, cancelFlow, type Flow, type Wait,
+  waitFlow, requestFlowCancel, cancelFlow, sendSignal, getSignal, explainFlow, type Flow, type Wait,
 } from './hey-api/index.js'
 
 /** Every kind of wait has its own members, and the compiler knows. */
@@ -17,6 +17,8 @@ function describeWait(wait: Wait | null): string {
     case 'timer': return wait.at
     case 'external_event': return wait.topic + '/' + wait.correlation_id
     case 'manual': return wait.signal ?? 'anybody'
+    case 'any': return wait.of.map((branch) => branch.kind).join(' or ')
+    case 'all': return wait.of.filter((_, i) => !wait.satisfied[i]).map((branch) => branch.kind).join(' and ')
   }
 }
 
@@ -62,7 +64,22 @@ export async function walkThrough(baseUrl: string): Promise<string[]> {
   told.push(early.data.outcome)
   const settled = await resumeFlowExternally({ client, throwOnError, path, body: { ...event, payload: { amount: 42 } } })
   if (settled.data.outcome === 'delivered') tell(settled.data.flow)
-  await waitFlow({ client, throwOnError, path, body: { kind: 'manual', signal: 'approved' } })
+  // What came early was kept for this wait.
+  tell((await waitFlow({ client, throwOnError, path, body: { kind: 'manual', signal: 'approved' } })).data)
+
+  const both = { ...event, kind: 'external_event' as const }
+  const named = { kind: 'manual' as const, signal: 'approved' }
+  tell((await waitFlow({
+    client, throwOnError, path,
+    body: { kind: 'all', of: [both, named], timeout: 'P2D', on_timeout: 'fail', link: { ttl: 'P1D' } },
+  })).data)
+  const sent = await sendSignal({ client, throwOnError, body: { ...event, id: 'evt_2', deliver: 'all' } })
+  told.push(sent.data.outcome + ' ' + sent.data.deliveries.length)
+  const same = await getSignal({ client, throwOnError, path: { signal_id: sent.data.id } })
+  told.push(same.data.sender_id + ' ' + same.data.delivered_count)
+  const why = await explainFlow({ client, throwOnError, path })
+  const cause = why.data.blocked_by
+  if (cause.kind === 'wait') told.push(cause.open.map((branch) => branch.kind).join() + ' ' + describeWait(cause.wait))
   tell((await resumeFlow({ client, throwOnError, path, body: { state_patch: { by: 'ada' } } })).data)
 
   const refused = await waitFlow({

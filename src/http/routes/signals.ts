@@ -121,7 +121,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         summary: 'Try a signal again',
         description:
           'Delivers a kept or expired signal if somebody waits for it now. When nobody does, or it was delivered before, its fate stays as it is.',
-        'x-problems': ['not_found'],
+        'x-problems': ['not_found', 'limit_exceeded'],
         params: signalIdParams,
         querystring: noQuery,
         response: { 200: ref(SignalSchema) },

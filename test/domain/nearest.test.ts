@@ -1,7 +1,7 @@
 // What counts as near: slips of the pen and other ways to write a name do, other words do not.
 
 import { expect, test } from 'vitest'
-import { distance, nearest } from '../../src/http/nearest.ts'
+import { distance, nearest } from '../../src/domain/nearest.ts'
 
 test.each([
   ['statee', 'state', 1],

@@ -1,0 +1,60 @@
+// Answers why a flow does not move: reads what bears on it and lets the domain judge.
+
+import { type Explanation, explain, isReadable } from '../domain/explain.ts'
+import { type FlowRecord, isTerminal } from '../domain/flow.ts'
+import { matchKeysOf } from '../domain/match-key.ts'
+import { variantsOf } from '../domain/near-miss.ts'
+import type { Scope } from '../store/db.ts'
+import {
+  type NearQuery,
+  readClock,
+  readNearSignals,
+  readNewestEvents,
+  readOpenSteps,
+} from '../store/explain.ts'
+import type { Caller } from './change.ts'
+import type { Flows } from './flows.ts'
+import type { WaitEngine } from './wait-engine.ts'
+
+export interface Explain {
+  /** Throws `not_found`. */
+  flow(caller: Caller, flowId: string): Promise<Explanation>
+}
+
+/** Steps that are shown. */
+const steps = 20
+/** Events that are looked through: labels and observations may follow the one that tells. */
+const events = 50
+/** Signals that are looked at for one topic, at most; with several topics, fewer of each. */
+const perTopic = 200
+
+export function createExplain(scope: Scope, flows: Flows, waitEngine: WaitEngine): Explain {
+  return {
+    async flow(caller, flowId) {
+      const flow = await flows.get(caller, flowId)
+      const [now, open_steps, newest, signals] = await Promise.all([
+        readClock(scope),
+        flow.status === 'running' ? readOpenSteps(scope, flow.id, steps) : [],
+        readNewestEvents(scope, flow.id, events),
+        isTerminal(flow.status) ? [] : readNearSignals(scope, nearQuery(flow)),
+      ])
+      const engine_running = waitEngine.status().running
+      return explain({ now, flow, engine_running, open_steps, events: newest, signals })
+    },
+  }
+}
+
+function nearQuery({ id, namespace, wait }: FlowRecord): NearQuery {
+  const keys = [...matchKeysOf(isReadable(wait) ? wait : null).values()]
+  const topics = [...new Set(keys.map(({ topic }) => topic))]
+  const correlations = new Set(keys.flatMap(({ correlation_id }) => variantsOf(correlation_id)))
+  return {
+    namespace,
+    flow_id: id,
+    correlation_ids: [...correlations],
+    topics,
+    per_correlation: 10,
+    per_topic: Math.ceil(perTopic / Math.max(1, topics.length)),
+    for_flow: 20,
+  }
+}
