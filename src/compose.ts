@@ -5,12 +5,14 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import type { Config } from './config.ts'
+import { type Config, ConfigError } from './config.ts'
 import { slowLanes } from './engine/committer.ts'
 import { createEngine, type RunningEngine } from './engine/engine.ts'
 import { reportTo } from './engine/notice.ts'
 import { tickLanes } from './engine/wait-engine.ts'
 import { createApp } from './http/app.ts'
+import type { createBridge } from './nats/bridge.ts'
+import { bridgeSettings } from './nats/settings.ts'
 import { type Database, openDatabase } from './store/db.ts'
 import { type EmbeddedPostgres, startEmbedded } from './store/embedded.ts'
 import { faultOf } from './store/errors.ts'
@@ -114,7 +116,7 @@ export async function compose(config: Config, logger: Logger): Promise<Service> 
   try {
     if (config.MIGRATE_ON_START) await migratePlace(config, place, logger)
     else await requireMigrated(config, place, logger)
-    const service = assemble(config, logger, place, version)
+    const service = assemble(config, logger, place, version, await loadBridge(config))
     await patiently(config, logger, service.probe)
     return service
   } catch (error) {
@@ -123,7 +125,26 @@ export async function compose(config: Config, logger: Logger): Promise<Service> 
   }
 }
 
-function assemble(config: Config, logger: Logger, place: DatabasePlace, version: string): Service {
+/** The bridge to NATS, loaded only where it is used: its packages may be absent elsewhere. */
+async function loadBridge(config: Config): Promise<typeof createBridge | null> {
+  if (config.NATS_URL === undefined) return null
+  try {
+    return (await import('./nats/bridge.ts')).createBridge
+  } catch (cause) {
+    throw new ConfigError(
+      'NATS_URL is set, but its client is not installed. Run npm ci with optional packages, or remove NATS_URL.',
+      { cause },
+    )
+  }
+}
+
+function assemble(
+  config: Config,
+  logger: Logger,
+  place: DatabasePlace,
+  version: string,
+  makeBridge: typeof createBridge | null,
+): Service {
   const report = reportTo(logger)
   const database: Database = openDatabase({
     connectionString: place.url,
@@ -164,6 +185,7 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
     listen: { connectionString: place.directUrl },
     report,
   })
+  const bridge = makeBridge?.({ ...bridgeSettings(config), engine, report })
   const shutdown = new AbortController()
   const http = createApp(engine, {
     logger,
@@ -205,7 +227,7 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
     if (config.TASKFLOW_SHUTDOWN_DELAY > 0) await sleep(config.TASKFLOW_SHUTDOWN_DELAY)
     // Long polls answer now with what there is, and streams end; their connections would hold up the close.
     shutdown.abort()
-    await closeHttp()
+    await Promise.all([closeHttp(), bridge?.stop()])
     await engine.stop()
     await database.close()
     await place.embedded?.stop()
@@ -218,6 +240,7 @@ function assemble(config: Config, logger: Logger, place: DatabasePlace, version:
     probe: database.probe,
     async listen() {
       engine.start()
+      bridge?.start()
       return http.listen({ port: config.PORT, host: config.HOST })
     },
     stop: () => {

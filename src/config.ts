@@ -2,8 +2,9 @@
 
 import { isIP } from 'node:net'
 import { type Static, type TSchema, Type } from 'typebox'
+import { durationFault, parseDuration } from './domain/formats.ts'
 import { nearest } from './domain/nearest.ts'
-import { durationFault, parseDuration } from './http/formats.ts'
+import { settingFaults } from './nats/settings.ts'
 
 /** A text that is read as a number of milliseconds. */
 const duration = (fallback: string, minimum: string, description: string) =>
@@ -21,6 +22,10 @@ const flag = (fallback: boolean, description: string) =>
   Type.Boolean({ default: fallback, description })
 
 const text = (description: string) => Type.Optional(Type.String({ minLength: 1, description }))
+
+/** A text with a default. */
+const textOf = (fallback: string, description: string) =>
+  Type.String({ default: fallback, minLength: 1, description })
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
@@ -162,6 +167,44 @@ export const configSchema = Type.Object({
     'Let webhook sources be unverified (scheme none): whoever knows their address can send.',
   ),
   TASKFLOW_MESSAGE_RETENTION: duration('P30D', 'PT1M', 'How long raw inbound messages are kept.'),
+  NATS_URL: text(
+    'nats:// or tls:// URLs of a NATS cluster, separated by commas; the first may have user:password@ or token@. Without it there is no bridge.',
+  ),
+  TASKFLOW_NATS_CREDENTIALS_FILE: text('A .creds file with the credentials of a NATS user.'),
+  TASKFLOW_NATS_NAMESPACE: textOf('default', 'The namespace that messages of NATS belong to.'),
+  TASKFLOW_NATS_STREAM: textOf(
+    'taskflow-signals',
+    'The JetStream stream that signals come from; off for none.',
+  ),
+  TASKFLOW_NATS_CREATE_STREAM: flag(true, 'Make the stream when it is not there.'),
+  TASKFLOW_NATS_SUBJECT: textOf(
+    'taskflow.signals.>',
+    'The one subject, perhaps with wildcards, whose messages are taken.',
+  ),
+  TASKFLOW_NATS_DURABLE: textOf(
+    'taskflow',
+    'The durable consumer that all processes share, and the queue group of requests.',
+  ),
+  TASKFLOW_NATS_MAX_DELIVER: integer(
+    5,
+    1,
+    100,
+    'How often a message that fails by itself is tried before it is set aside.',
+  ),
+  TASKFLOW_NATS_TOPIC: text(
+    'Template of the topic, as {subject}. The whole message is then the payload; {subject} when only the correlation id is given.',
+  ),
+  TASKFLOW_NATS_CORRELATION_ID: text(
+    'Template of the correlation id, as {subject:3}, {header:Order} or {/order/id}.',
+  ),
+  TASKFLOW_NATS_REQUEST_SUBJECT: textOf(
+    'taskflow.signal',
+    'Where requests over core NATS are answered; off for nowhere.',
+  ),
+  TASKFLOW_NATS_EVENTS: flag(
+    false,
+    'Publish every audit event to taskflow.events.<namespace>.<kind>.',
+  ),
 })
 
 export type Config = Readonly<Static<typeof configSchema>>
@@ -289,6 +332,7 @@ function conflicts(config: Config): string[] {
       `TASKFLOW_PUBLIC_URL=${publicUrl} cannot be used: it must be like https://flows.example.com, without user, query or fragment.`,
     )
   }
+  found.push(...settingFaults(config))
   for (const name of ['DATABASE_URL', 'DATABASE_URL_DIRECT'] as const) {
     const url = config[name]
     // The value may hold a password: it is not repeated.

@@ -93,7 +93,6 @@ export const SendSignalSchema = requestBody(
     },
   },
 )
-export type SendSignal = Static<typeof SendSignalSchema>
 
 export const ResumeFlowExternallySchema = requestBody(
   'ResumeFlowExternally',
@@ -307,7 +306,6 @@ export const SignalPageSchema = page('SignalPage', SignalSchema, {
     received_at: '2026-04-23T15:00:00.000Z',
   },
 })
-export type SignalPage = Static<typeof SignalPageSchema>
 
 export const signalComponents = [
   SendSignalSchema,

@@ -1,7 +1,7 @@
 // Which signals almost met a wait, and what kept each of them from it, in plain words.
 
 import { distance } from './nearest.ts'
-import type { DeliverMode, SignalDelivery, SignalOutcome } from './signal.ts'
+import type { SignalDelivery, SignalOutcome } from './signal.ts'
 import { inWords, millisBetween, type Timestamp } from './time.ts'
 import { type Branch, openBranches, type SignalTarget, type Wait } from './wait.ts'
 
@@ -10,7 +10,6 @@ export interface NearSignal {
   id: string
   target: SignalTarget
   flow_id: string | null
-  deliver: DeliverMode
   outcome: SignalOutcome
   deliveries: SignalDelivery[]
   received_at: Timestamp

@@ -1,5 +1,5 @@
 // Templates that build a text from a message: `{/json/pointer}` reads its body, `{header:name}` a
-// header, the rest is literal.
+// header, `{subject}` and `{subject:2}` the subject that it came on, the rest is literal.
 
 import type { JsonValue } from './json.ts'
 
@@ -7,6 +7,8 @@ import type { JsonValue } from './json.ts'
 export interface TemplateSource {
   headers: Readonly<Record<string, string>>
   body: JsonValue | undefined
+  /** The subject of a message that came through NATS. */
+  subject?: string
 }
 
 export type TemplatePart =
@@ -14,6 +16,8 @@ export type TemplatePart =
   /** `text` is the pointer as written, `path` its segments without their escapes. */
   | { kind: 'pointer'; text: string; path: readonly string[] }
   | { kind: 'header'; name: string }
+  /** The whole subject, or one of its tokens, counted from 1. */
+  | { kind: 'subject'; token: number | null }
 
 export type Template = readonly TemplatePart[]
 
@@ -57,8 +61,10 @@ export function headerOf(placeholder: string): string | null {
   return headerName.test(name) ? name : null
 }
 
-/** Reads the text of a template. */
-export function parseTemplate(text: string): TemplateReading {
+const subjectToken = /^subject(?::([1-9]\d?))?$/
+
+/** Reads the text of a template. Only messages that have one may be asked for their subject. */
+export function parseTemplate(text: string, has: { subject?: boolean } = {}): TemplateReading {
   const cut = cutTemplate(text)
   if ('fault' in cut) return cut
   const template: TemplatePart[] = []
@@ -68,8 +74,14 @@ export function parseTemplate(text: string): TemplateReading {
       continue
     }
     const header = headerOf(piece.text)
+    const subject = has.subject === true ? subjectToken.exec(piece.text) : null
     if (header !== null) template.push({ kind: 'header', name: header })
-    else if (piece.text.startsWith('/')) {
+    else if (subject !== null) {
+      template.push({
+        kind: 'subject',
+        token: subject[1] === undefined ? null : Number(subject[1]),
+      })
+    } else if (piece.text.startsWith('/')) {
       const path = piece.text.slice(1).split('/')
       if (path.some((segment) => /~(?![01])/.test(segment))) {
         return { fault: `has ${shown(piece.text)}, where ~ must be written ~0, and / in a name ~1` }
@@ -110,6 +122,12 @@ export function fillTemplate(
       text += source.headers[part.name]
       continue
     }
+    if (part.kind === 'subject') {
+      const token = tokenOf(source.subject ?? '', part.token)
+      if (token === undefined) return { fault: `The subject has no token ${part.token}.` }
+      text += token
+      continue
+    }
     if (source.body === undefined) {
       return { fault: `The body has no members, so there is no ${part.text}.` }
     }
@@ -122,6 +140,11 @@ export function fillTemplate(
     text += String(value)
   }
   return { text }
+}
+
+/** A token of a subject, or all of it. */
+function tokenOf(subject: string, token: number | null): string | undefined {
+  return token === null ? subject : subject.split('.')[token - 1]
 }
 
 const arrayIndex = /^(?:0|[1-9]\d{0,9})$/

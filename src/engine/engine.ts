@@ -14,7 +14,9 @@ import { createInbound, type Inbound } from './inbound.ts'
 import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import { createLinks, type Links } from './links.ts'
 import type { Report } from './notice.ts'
+import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
 import { createFlowReader } from './reader.ts'
+import { keepRefused, type RefusedMessage } from './refused-messages.ts'
 import {
   createMessageSweeper,
   createReplySweeper,
@@ -83,6 +85,10 @@ export interface EngineOptions {
 
 /** The engine with the handles by which the process runs it. */
 export interface RunningEngine extends Engine {
+  /** A background job that publishes every audit event; whoever makes it starts and stops it. */
+  publisher(options: PublisherOptions): Publisher
+  /** Keeps a message of a broker that can never become a signal. Throws `unavailable`. */
+  keepRefused(message: RefusedMessage): Promise<void>
   /** Starts the background loops. */
   start(): void
   /** From now on not ready: load balancers shall send no more. */
@@ -144,6 +150,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
     streams,
     explain: createExplain(scope, flows, waitEngine),
     waitEngine,
+    publisher: (more) => createPublisher({ scope, committer, hints, report }, more),
+    keepRefused: (message) => keepRefused(scope, message),
     status: () => ({
       version: options.version,
       started_at: startedAt,

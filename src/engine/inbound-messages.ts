@@ -40,7 +40,7 @@ export interface SampleReport {
 }
 
 export interface InboundMessages {
-  /** Newest first. Throws `not_found` for the source; `nats` needs none. */
+  /** Newest first. Throws `not_found` where there is neither a message nor the source; `nats` needs none. */
   list(
     caller: Caller,
     sourceId: string,
@@ -68,10 +68,7 @@ export function createInboundMessages(scope: Scope, allowUnsigned: boolean): Inb
       const bound = ['messages', namespace, sourceId, outcome]
       const position =
         cursor === undefined ? null : decodeCursor(cursor, bound, ['timestamp', 'id'])
-      const known =
-        sourceId === reservedSourceId ||
-        (isSourceId(sourceId) && (await readSource(scope, namespace, sourceId)) !== undefined)
-      if (!known) throw sourceNotFound(sourceId)
+      if (!isSourceId(sourceId)) throw sourceNotFound(sourceId)
       const found = await listMessages(scope, {
         namespace,
         source: sourceId,
@@ -81,6 +78,11 @@ export function createInboundMessages(scope: Scope, allowUnsigned: boolean): Inb
         }),
         limit: limit + 1,
       })
+      // Messages outlive their source: only where there are none does it matter whether it is there.
+      if (found.length === 0 && sourceId !== reservedSourceId) {
+        const source = await readSource(scope, namespace, sourceId)
+        if (source === undefined) throw sourceNotFound(sourceId)
+      }
       return pageOf(found, limit, ({ received_at, id }) => encodeCursor(bound, [received_at, id]))
     },
 

@@ -21,6 +21,12 @@ export type Notice =
   | { type: 'signals_expired'; count: number }
   | { type: 'old_signals_deleted'; count: number }
   | { type: 'old_messages_deleted'; count: number }
+  | { type: 'broker_connected'; broker: string; server: string }
+  | { type: 'broker_disconnected'; broker: string; server: string }
+  /** An inbound message can never become a signal; it was kept with the reason. */
+  | { type: 'message_refused'; source: string; message_id: string; reason: string }
+  /** An inbound message did not become a signal yet; its sender's broker will bring it again. */
+  | { type: 'message_put_off'; source: string; tries: number; cause: unknown }
 
 export type Report = (notice: Notice) => void
 
@@ -49,6 +55,13 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
     level: 'debug',
     message: 'raw messages past their retention were deleted',
   },
+  broker_connected: { level: 'info', message: 'connected to the message broker' },
+  broker_disconnected: {
+    level: 'warn',
+    message: 'the message broker is away; trying to reconnect',
+  },
+  message_refused: { level: 'warn', message: 'a message cannot become a signal and was set aside' },
+  message_put_off: { level: 'warn', message: 'a message is tried again later' },
 }
 
 /** Renders notices to the log. */

@@ -3,8 +3,9 @@
 import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { FlowError, invalid } from '../domain/errors.ts'
+import type { JsonLimits } from '../domain/json-text.ts'
 import { jsonType, unsupportedType } from './errors.ts'
-import { type JsonLimits, parseJson } from './json.ts'
+import { parseJson } from './json.ts'
 
 /**
  * Takes JSON and nothing else. The bytes stay bytes until `parseBody`: an error inside a content

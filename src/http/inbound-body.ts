@@ -4,16 +4,25 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { FlowError, invalid } from '../domain/errors.ts'
 import type { JsonObject, JsonValue } from '../domain/json.ts'
+import type { JsonLimits } from '../domain/json-text.ts'
 import type { BodyReader } from '../engine/inbound.ts'
-import { type JsonLimits, parseJson } from './json.ts'
+import { parseJson } from './json.ts'
 
 /** A body that is left as it came. Wrapped, so that what parses JSON for other routes leaves it alone. */
 export interface RawBody {
   bytes: Buffer
 }
 
+const mediaType = /^[!#$%&'*+.^_`|~\w-]+\/[!#$%&'*+.^_`|~\w-]+\s*(?:;|$)/
+
 /** From now on the routes of this plugin get `RawBody`, whatever type is sent. */
 export function takeRawBodies(app: FastifyInstance): void {
+  // Fastify refuses what is no media type before any parser sees it: it counts as none here.
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { 'content-type': type } = request.headers
+    if (type !== undefined && !mediaType.test(type)) delete request.headers['content-type']
+    done()
+  })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, bytes, done) => {
     const body: RawBody = { bytes: Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes) }

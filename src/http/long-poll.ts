@@ -1,7 +1,7 @@
 // Waiting on behalf of a caller: for how long, and when to stop early.
 
 import { invalid } from '../domain/errors.ts'
-import { parseDuration } from './formats.ts'
+import { parseDuration } from '../domain/formats.ts'
 
 const longest = 60_000
 

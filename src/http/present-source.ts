@@ -5,6 +5,7 @@ import type { InboundMessageDetailSchema } from '../contract/inbound.ts'
 import type { CreateSourceSchema, Source } from '../contract/source.ts'
 import type { VerificationRequest, VerificationView } from '../contract/verification.ts'
 import { invalid } from '../domain/errors.ts'
+import { formatDuration, parseDuration } from '../domain/formats.ts'
 import {
   eventIdTemplate,
   type SourceDefinition,
@@ -13,7 +14,6 @@ import {
 } from '../domain/source.ts'
 import type { InboundMessages } from '../engine/inbound-messages.ts'
 import type { SourceView } from '../engine/sources.ts'
-import { formatDuration, parseDuration } from './formats.ts'
 
 /** How far a time of signing may be off, in milliseconds, when the source does not say. */
 const defaultTolerance = 5 * 60 * 1000

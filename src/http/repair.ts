@@ -2,9 +2,9 @@
 
 import type { ErrorObject } from 'ajv'
 import type { InputFault } from '../domain/errors.ts'
+import { durationFault, timestampFault } from '../domain/formats.ts'
+import { pointerSegment } from '../domain/json-fault.ts'
 import { nearest } from '../domain/nearest.ts'
-import { durationFault, timestampFault } from './formats.ts'
-import { pointerSegment } from './json-fault.ts'
 import { branchError, wantedTypes } from './repair-union.ts'
 import {
   alternatives,

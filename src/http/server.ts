@@ -86,6 +86,7 @@ export const redactedPaths: readonly string[] = [
   '["x-api-key"]',
   '["webhook-signature"]',
   'secret',
+  'secrets',
   'token',
 ].flatMap((name) =>
   ['', 'headers', '*', '*.headers'].map((place) =>

@@ -5,7 +5,7 @@ import addFormats from 'ajv-formats'
 import type { TSchema } from 'typebox'
 import { maxLengths } from '../contract/kit.ts'
 import { FlowError, type InputFault } from '../domain/errors.ts'
-import { durationFault, timestampFault } from './formats.ts'
+import { durationFault, timestampFault } from '../domain/formats.ts'
 import { type Part, repair } from './repair.ts'
 
 type Schema = Record<string, unknown>

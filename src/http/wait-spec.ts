@@ -2,9 +2,9 @@
 
 import type { WaitBranchRequest, WaitRequest } from '../contract/wait.ts'
 import { invalid } from '../domain/errors.ts'
+import { parseDuration, parseTimestamp } from '../domain/formats.ts'
 import type { BranchSpec, TimeSpec, WaitSpec } from '../domain/wait.ts'
 import type { LinkSpec } from '../engine/links.ts'
-import { parseDuration, parseTimestamp } from './formats.ts'
 
 /** What a wait request asks for, without its link. */
 export function waitSpec(request: WaitRequest): WaitSpec {

@@ -3,7 +3,7 @@
 import type { FlowEvent } from '../domain/event.ts'
 import type { OpenStep } from '../domain/explain.ts'
 import type { NearSignal } from '../domain/near-miss.ts'
-import type { SignalDelivery, SignalOutcome, SignalRecord } from '../domain/signal.ts'
+import type { SignalDelivery, SignalOutcome } from '../domain/signal.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { SignalTarget } from '../domain/wait.ts'
 import { read, type Scope } from './db.ts'
@@ -73,7 +73,6 @@ interface NearRow {
   name: string | null
   wait_id: string | null
   flow_id: string | null
-  deliver: SignalRecord['deliver']
   outcome: SignalOutcome
   deliveries: SignalDelivery[]
   received_at: Timestamp
@@ -82,7 +81,7 @@ interface NearRow {
 
 const nearColumns = raw(
   [
-    's.id, s.kind, s.topic, s.correlation_id, s.name, s.wait_id, s.flow_id, s.deliver',
+    's.id, s.kind, s.topic, s.correlation_id, s.name, s.wait_id, s.flow_id',
     's.deliveries, s.received_at, s.expires_at',
     "case when s.outcome = 'buffered' and s.expires_at <= now() then 'expired' else s.outcome end as outcome",
   ].join(', '),

@@ -13,7 +13,6 @@ function signal(over: Partial<NearSignal> = {}, target: object = {}): NearSignal
     id: id(50),
     target: { kind: 'external_event', topic, correlation_id: 'order-42', ...target } as never,
     flow_id: null,
-    deliver: 'one',
     outcome: 'buffered',
     deliveries: [],
     received_at: start,

@@ -23,6 +23,7 @@ import {
   rowsOf,
   typedBlocks,
 } from '../support/docs.ts'
+import { type OwnNatsServer, startNats } from '../support/nats.ts'
 import { freePort, type ServiceProcess, startService } from '../support/service.ts'
 
 const pages = await listPages()
@@ -60,16 +61,24 @@ describe('the pages of docs/', () => {
   let dataDir: string
   let service: ServiceProcess | undefined
   let url: string
+  let nats: OwnNatsServer | undefined
   // A server of their own: the feed of all flows waits for every older transaction of a server.
   beforeAll(async () => {
     dataDir = await openDataDir()
     const port = String(await freePort())
-    service = await startService({ TASKFLOW_DATA_DIR: dataDir, TASKFLOW_EMBEDDED_PORT: port })
+    nats = await startNats()
+    service = await startService({
+      TASKFLOW_DATA_DIR: dataDir,
+      TASKFLOW_EMBEDDED_PORT: port,
+      NATS_URL: nats.url,
+      TASKFLOW_NATS_EVENTS: 'true',
+    })
     const password = await readFile(join(dataDir, 'postgres.password'), 'utf8')
     url = `postgres://taskflow:${password.trim()}@127.0.0.1:${port}/taskflow`
   })
   afterAll(async () => {
     await service?.kill('SIGTERM')
+    await nats?.remove()
     await rm(dataDir, { recursive: true, force: true })
   })
 
@@ -78,11 +87,14 @@ describe('the pages of docs/', () => {
   )
   it.each(typed)('%s does what it says', { timeout: 100_000 }, async (page, text) => {
     const port = service?.port ?? 0
-    const { faults } = await rehearse(page, typedBlocks(text), { port, env: { DATABASE_URL: url } })
+    const { faults } = await rehearse(page, typedBlocks(text), {
+      port,
+      env: { DATABASE_URL: url, NATS_URL: nats?.url ?? '' },
+    })
     expect(faults.join('\n')).toBe('')
   })
 
-  it.each(['model', 'waits', 'links', 'steps', 'errors', 'clients', 'running'])(
+  it.each(['model', 'waits', 'links', 'steps', 'errors', 'clients', 'running', 'nats'])(
     'docs/%s.md begins with curl',
     (name) => {
       const [first] = blocksOf(textOf(`docs/${name}.md`))
@@ -154,7 +166,7 @@ describe('what the documentation names', () => {
   it('every kind of event is in docs/model.md, and no other', () => {
     const rows = rowsOf(textOf('docs/model.md').split('## Events')[1]?.split('\n## ')[0] ?? '')
     const told = rows.map(([kind]) => kind ?? '')
-    const later = ['wait_progressed', 'step_enqueued', 'step_settled', 'step_dead', 'reopened']
+    const later = ['step_enqueued', 'step_settled', 'step_dead', 'reopened']
     expect(told.toSorted()).toEqual(eventKinds.filter((kind) => !later.includes(kind)).toSorted())
   })
 

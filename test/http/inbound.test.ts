@@ -300,8 +300,12 @@ describe('a message that is not verified', () => {
 
   it('is not taken from a source that was removed', async () => {
     const id = await github()
+    await send(id, body, sign.github(secret, body))
     await api.call('DELETE', `/sources/${id}`)
     expect((await send(id, body, sign.github(secret, body))).status).toBe(404)
+    const [kept] = await messages(id)
+    expect((await message(id, kept.id)).body).toBe(body)
+    expect((await replay(id, kept.id)).status).toBe(404)
   })
 })
 
@@ -397,6 +401,14 @@ describe('bodies', () => {
     expect([large.status, large.body.code]).toEqual([413, 'payload_too_large'])
     const gzip = await send(id, '{}', { ...sign.github(secret, '{}'), 'content-encoding': 'gzip' })
     expect(gzip.status).toBe(415)
+  })
+
+  it('of a type that is no type are taken for what they are: bytes', async () => {
+    const id = await github({ topic: 't', correlation_id: unique('raw') })
+    for (const type of ['json', 'application/', ';', 'application/json; =']) {
+      const answer = await send(id, '{}', { ...sign.github(secret, '{}'), 'content-type': type })
+      expect([type, answer.status]).toEqual([type, 202])
+    }
   })
 
   it('of JSON under other names are read as well', async () => {

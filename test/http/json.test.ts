@@ -4,8 +4,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { FlowError } from '../../src/domain/errors.ts'
 import type { JsonValue } from '../../src/domain/json.ts'
+import { isExact } from '../../src/domain/json-number.ts'
 import { parseJson } from '../../src/http/json.ts'
-import { isExact } from '../../src/http/json-number.ts'
 
 const parse = (text: string | Buffer, depth = 32): JsonValue =>
   parseJson(Buffer.isBuffer(text) ? text : Buffer.from(text), { depth })

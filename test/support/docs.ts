@@ -166,7 +166,7 @@ export async function rehearse(
 }
 
 function cleanEnv(): NodeJS.ProcessEnv {
-  const foreign = /^(TASKFLOW_|DATABASE_URL|PORT$|HOST$|LOG_LEVEL|MIGRATE_|https?_proxy)/i
+  const foreign = /^(TASKFLOW_|NATS_URL|DATABASE_URL|PORT$|HOST$|LOG_LEVEL|MIGRATE_|https?_proxy)/i
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)))
 }
 

@@ -38,7 +38,7 @@ export function spawnService(env: Record<string, string>, args: string[] = []): 
   const port = Number(env['PORT'])
   const clean = Object.fromEntries(
     Object.entries(process.env).filter(
-      ([name]) => !/^(TASKFLOW_|DATABASE_URL|PORT$|HOST$|LOG_LEVEL|MIGRATE_)/.test(name),
+      ([name]) => !/^(TASKFLOW_|NATS_URL|DATABASE_URL|PORT$|HOST$|LOG_LEVEL|MIGRATE_)/.test(name),
     ),
   )
   const child = spawn(process.execPath, [join(checkout, 'dist/main.js'), ...args], {

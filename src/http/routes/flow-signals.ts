@@ -10,11 +10,11 @@ import {
   SignalResultSchema,
 } from '../../contract/signal.ts'
 import type { ErrorCode } from '../../domain/errors.ts'
+import { parseDuration } from '../../domain/formats.ts'
 import type { JsonValue } from '../../domain/json.ts'
 import type { SignalFate, SignalInput } from '../../engine/signals.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
-import { parseDuration } from '../formats.ts'
 import { changeOptions, etag, replayHeader } from '../headers.ts'
 import { flowIdOf, flowParams, noQuery, signalParams } from '../params.ts'
 import { presentFlow } from '../present.ts'

@@ -133,7 +133,7 @@ export const sourceRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         tags,
         summary: 'Remove a source',
         description:
-          'Its sender is answered 404 from then on. Messages that were kept stay until their retention is over.',
+          'Its sender is answered 404 from then on. Messages that were kept can be read until their retention is over.',
         'x-problems': ['not_found'],
         params: sourceParams,
         querystring: noQuery,

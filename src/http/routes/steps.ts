@@ -9,9 +9,9 @@ import {
   StepPageSchema,
   StepSchema,
 } from '../../contract/step.ts'
+import { parseTimestamp } from '../../domain/formats.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
-import { parseTimestamp } from '../formats.ts'
 import { changeHeaders, changeOptions } from '../headers.ts'
 import { flowIdOf, flowParams, noQuery, pageRequest, stepParams } from '../params.ts'
 import { presentPage, presentStep } from '../present.ts'

@@ -8,7 +8,7 @@ import {
   parseDuration,
   parseTimestamp,
   timestampFault,
-} from '../../src/http/formats.ts'
+} from '../../src/domain/formats.ts'
 
 describe('timestamps', () => {
   test.each([

@@ -1,7 +1,7 @@
 // Points in time and durations as texts: what is accepted, why something is refused, what it means.
 
-import { type FlowError, invalid } from '../domain/errors.ts'
-import type { Timestamp } from '../domain/time.ts'
+import { type FlowError, invalid } from './errors.ts'
+import type { Timestamp } from './time.ts'
 
 const timestampPattern =
   /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,30}))?(?:[Zz]|([+-])(\d\d):(\d\d))$/

@@ -1,6 +1,6 @@
 // Says where in a JSON text a fault is: line and column for its grammar, a pointer for its meaning.
 
-import { FlowError } from '../domain/errors.ts'
+import { FlowError } from './errors.ts'
 
 /** A member name longer than this is cut in a pointer. */
 const maxSegment = 64
@@ -61,7 +61,7 @@ function stringEnd(text: string, start: number): number {
 function readName(quoted: string): string {
   try {
     const name: unknown = JSON.parse(quoted)
-    return typeof name === 'string' ? Buffer.from(name).toString().replaceAll('\0', '\ufffd') : ''
+    return typeof name === 'string' ? name.replace(/\p{Surrogate}|\0/gu, '\ufffd') : ''
   } catch {
     return ''
   }
