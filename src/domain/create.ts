@@ -71,6 +71,7 @@ export function createFlow(
     labels,
     revision: 0,
     wake_at: null,
+    last_xid: '0',
     state_bytes: bytes,
     created_at: now,
     updated_at: now,

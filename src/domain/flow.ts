@@ -34,7 +34,8 @@ export function isTerminal(status: FlowStatus): boolean {
 
 /**
  * A flow without its state: what a batch locks and what `decide` looks at. Columns and members have
- * the same names; `cancel_reason`, `wake_at`, `state_bytes` and `shard` are not shown on the wire.
+ * the same names; `cancel_reason`, `wake_at`, `state_bytes`, `last_xid` and `shard` are not
+ * shown on the wire.
  */
 export interface FlowControl {
   id: string
@@ -55,6 +56,8 @@ export interface FlowControl {
   revision: number
   /** When the tick must look at this flow, or null when time alone never changes it. */
   wake_at: Timestamp | null
+  /** The transaction under which the feed shows its last event; kept by the store. */
+  last_xid: string
   /** An upper bound of the state's size as JSON, in bytes. */
   state_bytes: number
   created_at: Timestamp

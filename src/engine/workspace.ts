@@ -128,15 +128,17 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     },
     create(place, caller, input) {
       const { flow, events } = createFlow({ ...place, ...caller }, input, locked.now, limits)
-      if (flow.key !== null) holders.set(keyText(flow.namespace, flow.key), flow)
-      changes.inserts.push(flow)
-      for (const event of events) changes.insert_events.push(eventRow(event, flow))
-      return flow
+      const born = { ...flow, last_xid: locked.xid }
+      if (born.key !== null) holders.set(keyText(born.namespace, born.key), born)
+      changes.inserts.push(born)
+      for (const event of events) changes.insert_events.push(eventRow(event, born))
+      return born
     },
     waiters: (namespace, key) => waiters.get(matchText(namespace, key)) ?? [],
     finish() {
       for (const [id, { patch, events }] of touched) {
-        const flow = flows.get(id) as DecidedFlow
+        const decided = flows.get(id) as DecidedFlow
+        const flow = { ...decided, last_xid: feedXid(decided.last_xid, locked) }
         changes.updates.push({ flow, patch })
         for (const event of events) changes.update_events.push(eventRow(event, flow))
       }
@@ -150,8 +152,23 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
   }
 }
 
-function eventRow(event: FlowEvent, flow: { shard: number; namespace: string }): EventRow {
-  return { ...event, shard: flow.shard, namespace: flow.namespace }
+function eventRow(event: FlowEvent, { shard, namespace, last_xid }: DecidedFlow): EventRow {
+  return { ...event, shard, namespace, xid: last_xid }
+}
+
+/**
+ * The transaction under which the feed shows a change: ours, unless the flow's last change stands under
+ * a later one. Ours is as old as its first lock, and another that began since may have changed this
+ * flow before we got to it. One that this server has not come to yet is of another server, which a
+ * dump was made of: under it the change would stay hidden.
+ */
+function feedXid(last: string, { xid, next_xid }: Locked): string {
+  return isBefore(xid, last) && isBefore(last, next_xid) ? last : xid
+}
+
+/** Compares transaction ids, which are texts because they go past 2^53. */
+function isBefore(a: string, b: string): boolean {
+  return a.length === b.length ? a < b : a.length < b.length
 }
 
 /** Turns effects into rows. A wait that was opened and closed within the batch leaves none. */

@@ -82,6 +82,8 @@ export interface Locked {
   instant: Instant
   /** The transaction, to ask for its fate if the answer to COMMIT is lost. */
   xid: string
+  /** No transaction of this server has an id as high as this, or none whose changes are seen here. */
+  next_xid: string
   /** Texts that this transaction holds. */
   texts: Set<string>
   /** In the order in which the tick took them, or by id. */
@@ -160,7 +162,7 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
       SignalRecord[],
       SignalRecord[],
       Map<string, number>,
-      { now: Timestamp; instant: Instant; xid: string }[],
+      { now: Timestamp; instant: Instant; xid: string; next_xid: string }[],
     ]
   >([
     client.query(begin),
@@ -182,6 +184,7 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
       client,
       sql`
           select date_trunc('milliseconds', t.at) as now, pg_current_xact_id()::text as xid,
+            pg_snapshot_xmax(pg_current_snapshot())::text as next_xid,
             to_char(t.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as instant
           from (select coalesce(${request.now}::timestamptz, clock_timestamp()) as at) t`,
     ),
@@ -193,6 +196,7 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
     now: clock.now,
     instant: clock.instant,
     xid: clock.xid,
+    next_xid: clock.next_xid,
     texts: held,
     flows: byId,
     busy: missing.length > 0 ? await namespacesOf(client, missing) : new Map(),

@@ -8,6 +8,8 @@ import { join, raw, type Sql, sql } from './sql.ts'
 export interface EventRow extends FlowEvent {
   shard: number
   namespace: string
+  /** The transaction under which the feed shows it: that of its flow's last event when this is later. */
+  xid: string
 }
 
 const columns = [
@@ -19,6 +21,7 @@ const columns = [
   ['kind', 'text'],
   ['actor', 'text'],
   ['payload', 'jsonb'],
+  ['xid', 'xid8'],
 ] as const
 
 /** Fragments for the statements that write a change and its events at once. */

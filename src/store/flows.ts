@@ -29,6 +29,7 @@ export const controlColumns = [
   'labels',
   'revision',
   'wake_at',
+  'last_xid',
   'state_bytes',
   'created_at',
   'updated_at',
@@ -119,7 +120,7 @@ export interface FlowUpdate {
 
 const updatedColumns = sql`
   revision integer, status text, wait jsonb, wake_at timestamptz, current_step text,
-  cancel_requested boolean, cancel_reason text, labels jsonb, updated_at timestamptz,
+  cancel_requested boolean, cancel_reason text, labels jsonb, last_xid xid8, updated_at timestamptz,
   closed_at timestamptz, state_bytes integer`
 
 /**
@@ -143,6 +144,7 @@ export async function updateFlows(
     cancel_requested: flow.cancel_requested || undefined,
     cancel_reason: flow.cancel_reason ?? undefined,
     labels: flow.labels,
+    last_xid: flow.last_xid,
     updated_at: flow.updated_at,
     closed_at: flow.closed_at ?? undefined,
     state_bytes: flow.state_bytes,
@@ -163,7 +165,7 @@ export async function updateFlows(
         update flows f set
           revision = c.revision, status = c.status, wait = c.wait, wake_at = c.wake_at,
           current_step = c.current_step, cancel_requested = c.cancel_requested is true,
-          cancel_reason = c.cancel_reason, labels = c.labels, updated_at = c.updated_at,
+          cancel_reason = c.cancel_reason, labels = c.labels, last_xid = c.last_xid, updated_at = c.updated_at,
           closed_at = c.closed_at, state_bytes = c.state_bytes,
           state = case
             when c.state is not null then c.state

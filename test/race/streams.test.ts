@@ -131,8 +131,7 @@ test('of flows, up to their ends', async () => {
   const all = await allEvents()
   for (const { id, kind, seen } of followers) {
     const own = all.filter(({ flow_id }) => flow_id === id)
-    // A transaction may take its id before another and change the flow after it.
-    own.sort((one, other) => one.revision - other.revision)
+    // In the order of the feed, which is that of the revisions within a flow.
     const end = own.findIndex((event) => event.kind === 'finished')
     const wanted = own.slice(0, end + 1).filter((event) => kind === null || event.kind === kind)
     expect(faultsOf(seen, wanted)).toEqual([])

@@ -117,7 +117,7 @@ const locks: FlowLocks = {
   state_room: 1_000,
   block: false,
 }
-const events = born.events.map((event) => ({ ...event, shard: 60, namespace: 'default' }))
+const events = born.events.map((event) => ({ ...event, shard: 60, namespace: 'default', xid: '1' }))
 const due = { now: null, from: null, limit: 500, except: [] }
 
 const statements: [string, 'writer' | 'reader', (runner: Runner) => Promise<unknown>][] = [
