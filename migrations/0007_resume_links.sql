@@ -5,6 +5,8 @@ create table resume_links (
   token_hash bytea not null check (length(token_hash) = 32),
   flow_id uuid not null,
   wait_id uuid not null,
+  -- The revision that began the wait: the first ending after it is what became of the link.
+  revision integer not null check (revision >= 0),
   shard smallint not null,
   created_at timestamptz(3) not null,
   -- When it stops working; null: with its wait.

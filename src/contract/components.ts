@@ -6,6 +6,7 @@ import { explainComponents } from './explain.ts'
 import { flowComponents } from './flow.ts'
 import { inboundComponents } from './inbound.ts'
 import type { Component } from './kit.ts'
+import { linkComponents } from './link.ts'
 import { problemComponents } from './problem.ts'
 import { signalComponents } from './signal.ts'
 import { sourceComponents } from './source.ts'
@@ -17,6 +18,7 @@ export const components: readonly Component[] = [
   ...flowComponents,
   ...waitComponents,
   ...signalComponents,
+  ...linkComponents,
   ...sourceComponents,
   ...verificationComponents,
   ...inboundComponents,

@@ -10,6 +10,7 @@ import {
   JsonValueSchema,
   ref,
 } from './kit.ts'
+import { LinkDecisionSchema } from './link.ts'
 
 const InputFault = answerBody(
   'InputFault',
@@ -79,6 +80,7 @@ const problemMembers = {
   expected: Type.Optional(ref(JsonValueSchema)),
   actual: Type.Optional(ref(JsonValueSchema)),
   did_you_mean: Type.Optional(Type.String({ description: 'What was probably meant.' })),
+  decided: Type.Optional(ref(LinkDecisionSchema)),
   limit: Type.Optional(Type.String({ description: 'The name of the limit that was exceeded.' })),
   maximum: Type.Optional(count('The value of that limit.')),
   retry_after: Type.Optional(count('Seconds after which a repeat has a chance.')),

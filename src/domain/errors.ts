@@ -2,6 +2,7 @@
 
 import type { FlowStatus } from './flow.ts'
 import type { JsonObject } from './json.ts'
+import type { LinkDecision } from './link.ts'
 import type { Wait } from './wait.ts'
 
 /** One fault of an input, with a JSON Pointer (RFC 6901) to the member at fault. */
@@ -51,6 +52,7 @@ export interface ErrorDetails {
   signature_invalid: Record<never, never>
   idempotency_mismatch: { key: string }
   idempotency_in_progress: { retry_after: number }
+  gone: { decided: LinkDecision }
   quota_exceeded: { limit: string; maximum: number; retry_after: number }
   overloaded: { retry_after: number }
   unavailable: { retry_after: number }

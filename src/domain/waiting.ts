@@ -105,7 +105,9 @@ export function takeSignal(draft: Draft, command: Extract<Command, { type: 'sign
     ...(command.sender_id !== undefined && { sender_id: command.sender_id }),
   }
   if (target.kind === 'link') {
-    if (target.wait_id !== wait.id) return draft.unchanged('unmatched')
+    const expires = wait.link_expires_at ?? null
+    const expired = expires !== null && expires <= draft.at
+    if (target.wait_id !== wait.id || expired) return draft.unchanged('unmatched')
     // A link stands for the whole wait: whoever confirms it decides for all branches.
     return resumed(draft, wait, 'signal', patchOf(payload), { ...told, link: true })
   }

@@ -12,6 +12,7 @@ import { createReadiness, type Readiness } from './health.ts'
 import { createHints, type HintOptions } from './hints.ts'
 import { createInbound, type Inbound } from './inbound.ts'
 import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
+import { createLinks, type Links } from './links.ts'
 import type { Report } from './notice.ts'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
 import { createFlowReader } from './reader.ts'
@@ -51,6 +52,7 @@ export interface EngineStatus {
 export interface Engine {
   flows: Flows
   signals: Signals
+  links: Links
   sources: Sources
   inbound: Inbound
   messages: InboundMessages
@@ -139,6 +141,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   return {
     flows,
     signals,
+    links: createLinks(scope, signals),
     sources: createSources({ scope, allowUnsigned, maxTtl: options.signals.max_ttl }),
     inbound: createInbound({ scope, signals, allowUnsigned }),
     messages: createInboundMessages(scope, allowUnsigned),

@@ -236,6 +236,7 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
       const taken: { signal: SignalRecord; delivery: SignalDelivery }[] = []
       const ids = new Set<string>()
       let { flow } = waiting
+      const waitId = flow.wait?.id
       while (flow.wait !== null) {
         const signal = ledger.nextFor(flow, flow.wait, ids)
         if (signal === undefined) break
@@ -244,6 +245,11 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
         ids.add(signal.id)
         decisions.push(decision)
         flow = decision.flow
+      }
+      // Nobody gets to see the link of a wait that is over before it was answered.
+      if (flow.wait?.id !== waitId) {
+        const effects = waiting.effects.filter(({ type }) => type !== 'open_link')
+        decisions[0] = { ...waiting, effects }
       }
       return {
         decisions,

@@ -200,6 +200,7 @@ function collectEffects(
           flow_id,
           wait_id,
           shard,
+          revision: flow.revision,
           namespace,
           created_at: now,
           expires_at,

@@ -15,6 +15,7 @@ import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
 import { inboundRoutes } from './routes/inbound.ts'
+import { linkRoutes } from './routes/links.ts'
 import { messageRoutes } from './routes/messages.ts'
 import { rootRoutes } from './routes/root.ts'
 import { signalRoutes } from './routes/signals.ts'
@@ -56,6 +57,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     flowSignalRoutes,
     explainRoutes,
     signalRoutes,
+    linkRoutes,
     sourceRoutes,
     messageRoutes,
     inboundRoutes,

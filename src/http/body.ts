@@ -51,7 +51,8 @@ export function parseBody(request: FastifyRequest, limits: JsonLimits): void {
     if (request.method !== 'POST' && request.routeOptions.schema?.body !== undefined) {
       throw invalid('', 'required', 'This request needs a body: send a JSON object.')
     }
-    request.body = request.method === 'POST' ? {} : undefined
+    const absent = request.routeOptions.config.bodyMayBeAbsent === true
+    request.body = request.method === 'POST' && !absent ? {} : undefined
   }
 }
 

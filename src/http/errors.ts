@@ -138,7 +138,7 @@ export function sendProblem(
   const shown = asFlowError(error, request, limits)
   const problem = toProblem(shown, {
     request_id: request.id,
-    path: pathOf(request),
+    path: shownPath(request),
     body: request.body,
   })
   if (problem.status >= 500) request.fault = shown.cause ?? shown
@@ -161,4 +161,11 @@ export function pathOf(request: FastifyRequest): string {
   const url = request.raw.url ?? '/'
   const end = url.indexOf('?')
   return end < 0 ? url : url.slice(0, end)
+}
+
+/** The path as logs and problems may show it: without the token of a link, also of one that is misspelt. */
+export function shownPath(request: FastifyRequest): string {
+  const { url, config } = request.routeOptions
+  if (config?.secretPath === true && url !== undefined) return url
+  return pathOf(request).replace(/^\/+(r|%72|%52)\/+[^/].*/i, '/r/:token')
 }

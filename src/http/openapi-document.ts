@@ -87,7 +87,8 @@ function finishOperation(
   schemas: Record<string, SchemaObject>,
 ): void {
   const changes =
-    ['post', 'put', 'patch', 'delete'].includes(method) && !/^\/(?:engine|in)\/|\/test$/.test(path)
+    ['post', 'put', 'patch', 'delete'].includes(method) &&
+    !/^\/(?:engine|in|r)\/|\/test$/.test(path)
   const declared = (operation.parameters ?? []).map((parameter) => finishParameter(parameter))
   operation.parameters = [
     ...declared,

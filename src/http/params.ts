@@ -33,6 +33,13 @@ export const signalIdParams = Type.Object({
   }),
 })
 
+export const linkParams = Type.Object({
+  token: Type.String({
+    description: 'The token of a link, as it stands in `wait.link`.',
+    examples: ['q0Zr3c1hV9wqkQv1S8hXJtq3o2m0b7yJ6uXr5kJ1e9wq'],
+  }),
+})
+
 export const signalParams = Type.Object({
   ...flowParams.properties,
   name: Type.String({

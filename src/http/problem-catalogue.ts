@@ -231,6 +231,16 @@ export const problemKinds = {
     ],
     example: 'There is a source github already: choose another id, or replace it with PUT.',
   },
+  gone: {
+    status: 410,
+    title: 'The link does not work any more',
+    explanation: [
+      'A link ends one wait, once. This one was used, its time is over, or the wait has ended in another way. Nothing was done.',
+      '`decided` says what was decided and when: `by` is `link` when somebody used the link, with the `payload` that was sent; `expiry` when its time ran out; else what ended the wait, such as `signal`, `timer`, `timeout` or `cancelled`.',
+      'Whoever drives the flow can let it wait again, with a new link.',
+    ],
+    example: 'This link was used already: what was decided stands in decided.',
+  },
   quota_exceeded: {
     status: 429,
     title: 'There is no room for more of these',

@@ -3,6 +3,7 @@
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
 import { FlowError } from '../domain/errors.ts'
 import { nearest } from '../domain/nearest.ts'
+import { escapeHtml } from './html.ts'
 import { isErrorCode, type ProblemKind, problemCodes, problemKinds } from './problem-catalogue.ts'
 
 /** Nothing but the style in the page itself is loaded or run. */
@@ -140,12 +141,4 @@ ${body}
 /** Text with names in backticks, as HTML. */
 function marked(text: string): string {
   return escapeHtml(text).replace(/`([^`]+)`/g, '<code>$1</code>')
-}
-
-function escapeHtml(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;')
 }

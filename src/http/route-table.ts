@@ -83,6 +83,8 @@ function fill(pattern: readonly string[], segments: readonly string[]): string {
   const parts = pattern.map((part, i) => {
     const segment = segments[i] ?? ''
     if (!part.startsWith(':')) return part
+    // A secret is not repeated.
+    if (part === ':token') return '{token}'
     return segment.length <= 64 ? segment : `{${part.slice(1)}}`
   })
   return `/${parts.join('/')}`

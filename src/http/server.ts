@@ -11,7 +11,7 @@ import {
 import type { TSchema } from 'typebox'
 import { FlowError } from '../domain/errors.ts'
 import { parseBody, readBodies, refuseBody, refuseEncoding } from './body.ts'
-import { lateHandler, pathOf, sendProblem } from './errors.ts'
+import { lateHandler, pathOf, sendProblem, shownPath } from './errors.ts'
 import { problemPages } from './problem-pages.ts'
 import { answerRawError } from './raw-errors.ts'
 import { requestIdHeader, requestIdOf } from './request-id.ts'
@@ -28,6 +28,10 @@ declare module 'fastify' {
      * must stop by itself when `request.signal` aborts, when its own time is up, and at shutdown.
      */
     longPoll?: boolean
+    /** The path holds a secret: logs and problems show the route's pattern instead. */
+    secretPath?: boolean
+    /** A POST without a body has none, where others have `{}`: any JSON value is a body here. */
+    bodyMayBeAbsent?: boolean
   }
   interface FastifyRequest {
     /** Ends a handler that takes too long. */
@@ -274,7 +278,7 @@ export function logRequest(
   const status = reply.statusCode
   const line = {
     method: request.method,
-    path: pathOf(request),
+    path: shownPath(request),
     status,
     ms: Math.round(reply.elapsedTime * 10) / 10,
     // The caller went away before the answer was out.

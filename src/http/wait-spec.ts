@@ -4,6 +4,7 @@ import type { WaitBranchRequest, WaitRequest } from '../contract/wait.ts'
 import { invalid } from '../domain/errors.ts'
 import { parseDuration, parseTimestamp } from '../domain/formats.ts'
 import type { BranchSpec, TimeSpec, WaitSpec } from '../domain/wait.ts'
+import type { LinkSpec } from '../engine/links.ts'
 
 /** What a wait request asks for, without its link. */
 export function waitSpec(request: WaitRequest): WaitSpec {
@@ -24,6 +25,17 @@ export function waitSpec(request: WaitRequest): WaitSpec {
   return {
     ...branch,
     ...(deadline !== undefined && { timeout: deadline, on_timeout: on_timeout ?? 'resume' }),
+  }
+}
+
+/** The link that a wait request asks for, if it does. */
+export function linkSpec({ link }: WaitRequest): LinkSpec | undefined {
+  if (link === undefined || link === false) return undefined
+  if (link === true) return {}
+  const { ttl, schema } = link
+  return {
+    ...(ttl !== undefined && { ttl: parseDuration(ttl, '/link/ttl') }),
+    ...(schema !== undefined && { schema }),
   }
 }
 

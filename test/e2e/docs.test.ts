@@ -94,7 +94,7 @@ describe('the pages of docs/', () => {
     expect(faults.join('\n')).toBe('')
   })
 
-  it.each(['model', 'waits', 'steps', 'errors', 'clients', 'running', 'nats'])(
+  it.each(['model', 'waits', 'links', 'steps', 'errors', 'clients', 'running', 'nats'])(
     'docs/%s.md begins with curl',
     (name) => {
       const [first] = blocksOf(textOf(`docs/${name}.md`))

@@ -55,6 +55,8 @@ export interface ApiOptions {
   /** Sources without verification are let in. */
   allowUnsigned?: boolean
   publicUrl?: string
+  /** Takes the lines of the log. */
+  log?: (line: string) => void
   signals?: Partial<SignalSettings>
 }
 
@@ -66,6 +68,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     sse = {},
     allowUnsigned = false,
     publicUrl = '',
+    log,
     signals = {},
   } = options
   const database = await createTestDatabase()
@@ -95,7 +98,8 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
   })
   const shutdown = new AbortController()
   const app = createApp(engine, {
-    logger: pino({ level: 'silent' }),
+    logger:
+      log === undefined ? pino({ level: 'silent' }) : pino({ level: 'trace' }, { write: log }),
     version: '0.0.0',
     shutdown: shutdown.signal,
     publicUrl,

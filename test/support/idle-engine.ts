@@ -17,6 +17,7 @@ export function idleEngine(): Engine {
       waitFor: unexpected,
     },
     signals: { send: unexpected, get: unexpected, list: unexpected, redeliver: unexpected },
+    links: { mint: unexpected, get: unexpected, resume: unexpected },
     sources: {
       create: unexpected,
       get: unexpected,

@@ -145,7 +145,15 @@ export const operationRules: Rule[] = [
         }),
         ...inPaths.filter(
           (name) =>
-            !['flow_id', 'run_id', 'signal_id', 'name', 'source_id', 'message_id'].includes(name),
+            ![
+              'flow_id',
+              'run_id',
+              'name',
+              'signal_id',
+              'token',
+              'source_id',
+              'message_id',
+            ].includes(name),
         ),
         ...paths.filter((path) => path.startsWith('/flows/{') && !path.includes('{flow_id}')),
       ]

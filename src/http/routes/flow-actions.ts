@@ -24,7 +24,7 @@ import type { RouteContext } from '../context.ts'
 import { changeHeaders, changeOptions } from '../headers.ts'
 import { flowIdOf, flowParams, noQuery } from '../params.ts'
 import { presentFlow } from '../present.ts'
-import { waitSpec } from '../wait-spec.ts'
+import { linkSpec, waitSpec } from '../wait-spec.ts'
 
 const changes = { tags: ['Flows'], params: flowParams, querystring: noQuery }
 const waits = { tags: ['Waits'], params: flowParams, querystring: noQuery }
@@ -39,7 +39,7 @@ const moving: ErrorCode[] = [
 
 export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
   app,
-  { engine },
+  { engine, publicUrl },
   done,
 ) => {
   const change = async (
@@ -82,19 +82,27 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         operationId: 'waitFlow',
         summary: 'Let a flow wait',
         description:
-          'From `running` to `waiting`. The wait has an id of its own, which whatever ends it names. When a signal was kept for it, the flow is running again in the same step.',
-        'x-problems': moving,
+          'From `running` to `waiting`. The wait has an id of its own, which whatever ends it names. When a signal was kept for it, the flow is running again in the same step. With `link`, the answer has a link by which others can end the wait, once; no later answer shows it.',
+        'x-problems': [...moving, 'limit_exceeded'],
         body: ref(WaitRequestSchema),
         response: flow,
       },
     },
-    (request, reply) => {
+    async (request, reply) => {
       const flowId = flowIdOf(request.params)
-      return change(request, reply, flowId, {
+      const wait_id = mintId(shardIndexOf(flowId))
+      const wait = waitSpec(request.body)
+      const asked = linkSpec(request.body)
+      const minted = asked === undefined ? null : engine.links.mint(flowId, asked)
+      const answer = await change(request, reply, flowId, {
         type: 'wait',
-        wait_id: mintId(shardIndexOf(flowId)),
-        wait: waitSpec(request.body),
+        wait_id,
+        wait,
+        ...(minted !== null && { link: minted.link }),
       })
+      // Shown once: a repeat of the request is answered with the wait of the first.
+      if (minted === null || answer.wait?.id !== wait_id) return answer
+      return { ...answer, wait: { ...answer.wait, link: `${publicUrl}/r/${minted.token}` } }
     },
   )
 
