@@ -68,7 +68,12 @@ function signal(more: Partial<StoredSignal> = {}): StoredSignal {
   }
 }
 
-const kept = { outcome: 'buffered', deliveries: [], delivered_count: 0, live: true } as const
+const kept: Partial<StoredSignal> = {
+  outcome: 'buffered',
+  deliveries: [],
+  delivered_count: 0,
+  live: true,
+}
 
 function faults(signals: StoredSignal[], entries: Entry[], flow: Partial<FlowRecord> = {}) {
   const row = { ...flowIn('running'), state: {}, ...flow } as FlowRecord
