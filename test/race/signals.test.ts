@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { WaitSpec } from '../../src/domain/wait.ts'
 import { matchText } from '../../src/engine/entry.ts'
 import { mintId } from '../../src/engine/ids.ts'
-import { expireSignals, listWaking } from '../../src/store/signal-lists.ts'
+import { deleteOldSignals, expireSignals, listWaking } from '../../src/store/signal-lists.ts'
 import {
   caller,
   codeOf,
@@ -103,6 +103,19 @@ describe('at the edge of its time', () => {
     const other = await createFlow(engine)
     expect((await wait(other.id)).status).toBe('waiting')
   })
+})
+
+test('what has served its time is deleted, and nothing that is kept or goes on', async () => {
+  const { id } = await createFlow(engine)
+  await wait(id)
+  for (const payload of [1, 2]) await engine.signals.send(caller, { target, payload })
+  const day = 86_400_000
+  expect(await deleteOldSignals(engine.database.scope, 0, 10), 'the delivered one').toBe(1)
+  expect(await deleteOldSignals(engine.database.scope, day, 10)).toBe(0)
+  const { rows } = await session.query('select outcome from signals')
+  expect(rows).toEqual([{ outcome: 'buffered' }])
+  await session.query('delete from flow_events where flow_id = $1', [id])
+  await session.query('delete from flows where id = $1', [id])
 })
 
 describe('for all', () => {
