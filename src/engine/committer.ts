@@ -65,6 +65,8 @@ export interface Committer {
 interface Pending extends Item {
   /** What no two transactions of this process hold at once. */
   resources: string[]
+  /** Which of these it waited for last, and how often that was another one than before. */
+  parked: { on: string | null; turns: number }
   resolve(reply: Reply | SignalReply): void
   reject(error: unknown): void
 }
@@ -75,6 +77,8 @@ const maxBatchResources = 512
 const maxBatchBytes = 4 * 1024 * 1024
 /** How often one command is tried before its caller is told to come back. */
 const maxAttempts = 4
+/** How often a command may find another one of its resources taken before it goes the slow way. */
+const maxTurns = 8
 /** Flows locked elsewhere that are waited for at once. */
 export const slowLanes = 2
 
@@ -119,6 +123,7 @@ export function createCommitter(options: CommitterOptions): Committer {
         whole: false,
         attempts: 0,
         resources: resourcesOf(entry),
+        parked: { on: null, turns: 0 },
         resolve,
         reject,
       })
@@ -140,7 +145,10 @@ export function createCommitter(options: CommitterOptions): Committer {
   function park(pending: Pending, ours: ReadonlySet<string>): boolean {
     const taken = pending.resources.find((resource) => held.has(resource) && !ours.has(resource))
     if (taken === undefined) return false
-    held.get(taken)?.push(pending)
+    if (pending.parked.on !== taken) pending.parked = { on: taken, turns: pending.parked.turns + 1 }
+    // Two that are taken in turn by others: the server's lines give each its turn, this one does not.
+    if (pending.parked.turns > maxTurns) runSlow([pending])
+    else held.get(taken)?.push(pending)
     return true
   }
 
