@@ -222,6 +222,61 @@ test('a flow without room for a payload leaves it to the next in line', async ()
   await roomy.close()
 })
 
+test('a wait for two busy things has its turn, however their holders alternate', async () => {
+  const { id } = await createFlow(engine)
+  const other = { ...target, correlation_id: 'd' }
+  const gates = [await openSession(place.url), await openSession(place.url)]
+  const sides = [target, other].map((key, i) => {
+    const gate = gates[i] as Session
+    const text = matchText('default', key)
+    let settled = true
+    return {
+      gate,
+      settled: () => settled,
+      /** Lets a transaction of this engine stand before the key; false when somebody else has it. */
+      async shut() {
+        const { rows } = await gate.query<{ had: boolean }>(
+          'select pg_try_advisory_lock(hashtextextended($1, 11)) as had',
+          [text],
+        )
+        if (rows[0]?.had !== true) return false
+        settled = false
+        void engine.signals.send(caller, { target: key, ttl: 0 }).finally(() => {
+          settled = true
+        })
+        await untilBlockedBy(gate)
+        return true
+      },
+      open: () => gate.query('select pg_advisory_unlock_all()'),
+    }
+  })
+  const blockedBy = async ({ pid }: Session) => {
+    const { rows } = await session.query<{ count: number }>(
+      `select count(*)::integer as count from pg_stat_activity where $1 = any(pg_blocking_pids(pid))`,
+      [pid],
+    )
+    return rows[0]?.count ?? 0
+  }
+  for (const side of sides) await side.shut()
+  const waiting = wait(id, { kind: 'any', of: [event, other] })
+  let turns = 0
+  for (let had = false; !had && turns < 40; turns++) {
+    const [side, facing] = turns % 2 === 0 ? sides : sides.toReversed()
+    if (side === undefined || facing === undefined) break
+    await side.open()
+    await until('the key is free, or the wait has it and stands before the other', async () => {
+      had = (await blockedBy(facing.gate)) > 1
+      return had || side.settled()
+    })
+    had ||= !(await side.shut())
+  }
+  for (const side of sides) await side.open()
+  expect((await waiting).status).toBe('waiting')
+  await until('all are answered', () => sides.every((side) => side.settled()))
+  for (const gate of gates) await gate.end()
+  expect(turns).toBeLessThan(40)
+})
+
 describe('at their bounds', () => {
   const start_if_absent = { ...newFlow, key: 'k', start: true }
 
