@@ -187,7 +187,8 @@ export type SenderRef = { source: string; sender_id: string } & (
 
 /**
  * Signals by their senders' ids. To be called under the locks of these. Looked up one by one: as a
- * plain join, a table without statistics would have all its senders read for each batch.
+ * plain join, a table without statistics would have all its senders read for each batch; and in the
+ * order that only the unique index has, lest all of a correlation be read for one of its senders.
  */
 export async function findBySender(
   runner: Runner,
@@ -205,6 +206,7 @@ export async function findBySender(
         select * from signals o
         where o.namespace = q.namespace and o.correlation_id = q.correlation_id
           and o.source = q.source and o.sender_id = q.sender_id
+        order by o.shard
         limit 1) s
       union all
       select ${signalColumns}
@@ -214,6 +216,7 @@ export async function findBySender(
         select * from signals o
         where o.flow_id = q.flow_id and o.source = q.source
           and o.sender_id = q.sender_id and o.correlation_id is null
+        order by o.shard
         limit 1) s`,
   )
   return found.map(signalOf)
