@@ -51,7 +51,7 @@ afterAll(async () => {
   await place.drop()
 })
 
-/** Flows that wait, and signals that are kept: half of all share a topic, a few a correlation. */
+/** Flows that wait, and signals that are kept: half of all share a topic, many others a correlation. */
 async function fill(from: number, to: number): Promise<void> {
   await session.query(`
     with made as (
@@ -66,7 +66,7 @@ async function fill(from: number, to: number): Promise<void> {
       correlation_id)
     select id, gen_random_uuid(), 60, 60, now(), 'default',
       case when n % 2 = 0 then 'topic' else 'topic-' || n end,
-      case when n % 1000 = 1 then 'order-42' else 'order-' || n + 1000000 end
+      case when n % 20 = 1 then 'order-42' else 'order-' || n + 1000000 end
     from numbered`)
   await session.query(`
     insert into signals (id, received_at, expires_at, flow_id, delivered_count, shard, namespace, kind,
@@ -77,7 +77,7 @@ async function fill(from: number, to: number): Promise<void> {
       case when n % 5 = 0 then 'delivered' else 'buffered' end, 'one',
       case when n % 3 > 0 then case when n % 2 = 0 then 'topic' else 'topic-' || n end end,
       case when n % 3 > 0 then
-        case when n % 1000 = 1 then 'order-42' else 'order-' || n + 1000000 end end,
+        case when n % 20 = 1 then 'order-42' else 'order-' || n + 1000000 end end,
       case when n % 3 = 0 then 'go' end, 'sender-' || n, 'tester'
     from generate_series(${from}, ${to - 1}) as n`)
 }
