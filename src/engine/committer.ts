@@ -83,7 +83,8 @@ const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 export function createCommitter(options: CommitterOptions): Committer {
   const { scope, limits, report } = options
   const transact = createTransactor(scope, limits, report)
-  const queue = createQueue<Pending>(options.batchSize)
+  // The server's lines give each its turn, those of the queue do not.
+  const queue = createQueue<Pending>(options.batchSize, (starved) => runSlow([starved]))
   const slowLane = createLane(slowLanes)
   const listeners: ((changes: Change[]) => void)[] = []
   let accepted = 0

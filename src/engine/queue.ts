@@ -26,20 +26,36 @@ const maxResources = 512
 /** Bytes of patches, payloads and messages in one transaction: bounds its memory and how long it holds its locks. */
 const maxBytes = 4 * 1024 * 1024
 
+/** How often work may find another one of its resources taken before it is given up here. */
+const maxTurns = 8
+
 const none: ReadonlySet<string> = new Set()
 
-/** @param batchSize pieces of work in one batch, at most. */
-export function createQueue<Work extends Task>(batchSize: number): Queue<Work> {
+/**
+ * @param batchSize pieces of work in one batch, at most.
+ * @param onStarved given work that needs several things which others have taken in turn, again and
+ *   again: it will not come out of this queue.
+ */
+export function createQueue<Work extends Task>(
+  batchSize: number,
+  onStarved: (work: Work) => void,
+): Queue<Work> {
   const waiting: Work[] = []
   /** What batches hold, with the work that must come after them. */
   const held = new Map<string, Work[]>()
   const pinned = new Set<string>()
+  /** Of work that was set aside: what it waited for last, and how often that was another thing than before. */
+  const turns = new WeakMap<Work, { on: string; count: number }>()
 
   /** Sets work aside when another batch holds what it needs. */
   function park(work: Work, ours: ReadonlySet<string>): boolean {
     const taken = work.resources.find((resource) => held.has(resource) && !ours.has(resource))
     if (taken === undefined) return false
-    held.get(taken)?.push(work)
+    const before = turns.get(work)
+    const count = (before?.count ?? 0) + (before?.on === taken ? 0 : 1)
+    turns.set(work, { on: taken, count })
+    if (count > maxTurns) onStarved(work)
+    else held.get(taken)?.push(work)
     return true
   }
 

@@ -1,7 +1,7 @@
 // Signals, read for callers and swept: lists, single ones, what expires and what has served its time.
 
 import type { Instant, SignalOutcome, SignalRecord } from '../domain/signal.ts'
-import { read, rows, type Scope } from './db.ts'
+import { type Runner, read, rows, type Scope } from './db.ts'
 import { type SignalRow, signalColumns, signalOf } from './signals.ts'
 import { join, raw, type Sql, sql } from './sql.ts'
 
@@ -113,8 +113,24 @@ export async function deleteOldSignals(
   olderThanMs: number,
   limit: number,
 ): Promise<number> {
+  const client = await scope.writer.connect()
+  let failed = true
+  try {
+    await rows(client, sql`begin`)
+    // The index by age has summaries of blocks, which only a bitmap can use.
+    await rows(client, sql`set local enable_bitmapscan = on`)
+    const count = await deleteOld(client, olderThanMs, limit)
+    await rows(client, sql`commit`)
+    failed = false
+    return count
+  } finally {
+    client.release(failed)
+  }
+}
+
+async function deleteOld(runner: Runner, olderThanMs: number, limit: number): Promise<number> {
   const gone = await rows<{ id: string }>(
-    scope.writer,
+    runner,
     sql`
       with old as materialized (
         select id, shard from signals

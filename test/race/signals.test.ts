@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { WaitSpec } from '../../src/domain/wait.ts'
 import { matchText } from '../../src/engine/entry.ts'
 import { mintId } from '../../src/engine/ids.ts'
-import { expireSignals, listWaking } from '../../src/store/signal-lists.ts'
+import { deleteOldSignals, expireSignals, listWaking } from '../../src/store/signal-lists.ts'
 import {
   caller,
   codeOf,
@@ -103,6 +103,19 @@ describe('at the edge of its time', () => {
     const other = await createFlow(engine)
     expect((await wait(other.id)).status).toBe('waiting')
   })
+})
+
+test('what has served its time is deleted, and nothing that is kept or goes on', async () => {
+  const { id } = await createFlow(engine)
+  await wait(id)
+  for (const payload of [1, 2]) await engine.signals.send(caller, { target, payload })
+  const day = 86_400_000
+  expect(await deleteOldSignals(engine.database.scope, 0, 10), 'the delivered one').toBe(1)
+  expect(await deleteOldSignals(engine.database.scope, day, 10)).toBe(0)
+  const { rows } = await session.query('select outcome from signals')
+  expect(rows).toEqual([{ outcome: 'buffered' }])
+  await session.query('delete from flow_events where flow_id = $1', [id])
+  await session.query('delete from flows where id = $1', [id])
 })
 
 describe('for all', () => {
@@ -207,6 +220,61 @@ test('a flow without room for a payload leaves it to the next in line', async ()
   const { deliveries } = await roomy.signals.send(caller, { target, payload: 'y'.repeat(500) })
   expect(deliveries.map(({ flow_id }) => flow_id)).toEqual([b])
   await roomy.close()
+})
+
+test('a wait for two busy things has its turn, however their holders alternate', async () => {
+  const { id } = await createFlow(engine)
+  const other = { ...target, correlation_id: 'd' }
+  const gates = [await openSession(place.url), await openSession(place.url)]
+  const sides = [target, other].map((key, i) => {
+    const gate = gates[i] as Session
+    const text = matchText('default', key)
+    let settled = true
+    return {
+      gate,
+      settled: () => settled,
+      /** Lets a transaction of this engine stand before the key; false when somebody else has it. */
+      async shut() {
+        const { rows } = await gate.query<{ had: boolean }>(
+          'select pg_try_advisory_lock(hashtextextended($1, 11)) as had',
+          [text],
+        )
+        if (rows[0]?.had !== true) return false
+        settled = false
+        void engine.signals.send(caller, { target: key, ttl: 0 }).finally(() => {
+          settled = true
+        })
+        await untilBlockedBy(gate)
+        return true
+      },
+      open: () => gate.query('select pg_advisory_unlock_all()'),
+    }
+  })
+  const blockedBy = async ({ pid }: Session) => {
+    const { rows } = await session.query<{ count: number }>(
+      `select count(*)::integer as count from pg_stat_activity where $1 = any(pg_blocking_pids(pid))`,
+      [pid],
+    )
+    return rows[0]?.count ?? 0
+  }
+  for (const side of sides) await side.shut()
+  const waiting = wait(id, { kind: 'any', of: [event, other] })
+  let turns = 0
+  for (let had = false; !had && turns < 40; turns++) {
+    const [side, facing] = turns % 2 === 0 ? sides : sides.toReversed()
+    if (side === undefined || facing === undefined) break
+    await side.open()
+    await until('the key is free, or the wait has it and stands before the other', async () => {
+      had = (await blockedBy(facing.gate)) > 1
+      return had || side.settled()
+    })
+    had ||= !(await side.shut())
+  }
+  for (const side of sides) await side.open()
+  expect((await waiting).status).toBe('waiting')
+  await until('all are answered', () => sides.every((side) => side.settled()))
+  for (const gate of gates) await gate.end()
+  expect(turns).toBeLessThan(40)
 })
 
 describe('at their bounds', () => {

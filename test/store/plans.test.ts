@@ -1,6 +1,5 @@
 // Query plans: the statements that run all the time never read all flows, at no size and with no statistics, and limits hold.
 
-import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DecidedFlow } from '../../src/domain/command.ts'
 import { createFlow as bear } from '../../src/domain/create.ts'
@@ -15,6 +14,7 @@ import {
 } from '../../src/store/flows.ts'
 import { openSession, type Session } from '../support/engine.ts'
 import * as samples from '../support/flow-samples.ts'
+import { type Prepared, prepare } from '../support/plans.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
 
 let place: TestDatabase
@@ -52,49 +52,6 @@ const fill = `
     'managed', 'init', 'c', 'o', 'r', 'g', '{}',
     case when n % 10 < 2 then '{"kind":"timer"}'::jsonb end, '{}'
   from generate_series(1, 10000) as n`
-
-function literal(value: unknown): string {
-  if (value === null) return 'null'
-  if (Array.isArray(value)) return `'{${value.map((one) => JSON.stringify(one)).join(',')}}'`
-  return typeof value === 'number' ? String(value) : `'${String(value).replaceAll("'", "''")}'`
-}
-
-interface Prepared {
-  /** The plan as it is now. */
-  explain(): Promise<string>
-}
-
-/**
- * Prepares what a store function sends, as the driver does, and has it planned. `generic` is the plan
- * that a connection keeps for all values.
- */
-async function prepare(
-  client: pg.ClientBase,
-  mode: 'generic' | 'custom',
-  name: string,
-  call: (runner: Runner) => Promise<unknown>,
-): Promise<Prepared> {
-  const sent: { text: string; values: unknown[] }[] = []
-  const spy = {
-    query: async (config: { text: string; values: unknown[] }) => {
-      sent.push(config)
-      return { rows: [{}] }
-    },
-  }
-  await call(spy as unknown as Runner)
-  const [statement] = sent
-  if (statement === undefined || sent.length !== 1) throw new Error(`${sent.length} statements`)
-  const values = statement.values.map(literal).join(', ')
-  const execute = `execute ${name}${values === '' ? '' : `(${values})`}`
-  await client.query(`set plan_cache_mode = force_${mode}_plan`)
-  await client.query(`prepare ${name} as ${statement.text}`)
-  const explain = async () => {
-    const { rows } = await client.query<{ 'QUERY PLAN': string }>(`explain ${execute}`)
-    return rows.map((row) => row['QUERY PLAN']).join('\n')
-  }
-  await explain()
-  return { explain }
-}
 
 /**
  * The parts of a plan that read all flows: without an index, through all of one, or by the id as the

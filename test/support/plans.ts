@@ -1,0 +1,59 @@
+// Prepares what a store function sends as the driver does, and tells how the server plans and runs it.
+
+import type pg from 'pg'
+import type { Runner } from '../../src/store/db.ts'
+
+function literal(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return `'{${value.map((one) => JSON.stringify(one)).join(',')}}'`
+  return typeof value === 'number' ? String(value) : `'${String(value).replaceAll("'", "''")}'`
+}
+
+export interface Prepared {
+  /** The plan as it is now. */
+  explain(): Promise<string>
+  /** Pages that running it touches. What it does is undone. */
+  pages(): Promise<number>
+}
+
+/**
+ * Prepares what a store function sends, as the driver does, and has it planned. `generic` is the plan
+ * that a connection keeps for all values.
+ */
+export async function prepare(
+  client: pg.ClientBase,
+  mode: 'generic' | 'custom',
+  name: string,
+  call: (runner: Runner) => Promise<unknown>,
+): Promise<Prepared> {
+  const sent: { text: string; values: unknown[] }[] = []
+  const spy = {
+    query: async (config: { text: string; values: unknown[] }) => {
+      sent.push(config)
+      return { rows: [] }
+    },
+  }
+  // Some cannot do without an answer; what they sent is all that counts.
+  await call(spy as unknown as Runner).catch(() => {})
+  const [statement] = sent
+  if (statement === undefined || sent.length !== 1) throw new Error(`${sent.length} statements`)
+  const values = statement.values.map(literal).join(', ')
+  const execute = `execute ${name}${values === '' ? '' : `(${values})`}`
+  await client.query(`set plan_cache_mode = force_${mode}_plan`)
+  await client.query(`prepare ${name} as ${statement.text}`)
+  const explain = async () => {
+    const { rows } = await client.query<{ 'QUERY PLAN': string }>(`explain ${execute}`)
+    return rows.map((row) => row['QUERY PLAN']).join('\n')
+  }
+  const pages = async () => {
+    await client.query('begin')
+    const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }>(
+      `explain (analyze, buffers, format json) ${execute}`,
+    )
+    await client.query('rollback')
+    const plan = rows[0]?.['QUERY PLAN'][0].Plan
+    return (plan?.['Shared Hit Blocks'] ?? 0) + (plan?.['Shared Read Blocks'] ?? 0)
+  }
+  await explain()
+  return { explain, pages }
+}
