@@ -10,11 +10,12 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  renameSync,
   rmSync,
 } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 
@@ -77,18 +78,32 @@ function findCached() {
   return canRun(path) ? path : null
 }
 
-/** Needs apt and its lists, not root: nothing is installed. */
+/**
+ * Needs apt and its lists, not root: nothing is installed. Unpacked beside the cache and then renamed,
+ * so that of several that do this at once none sees half a server.
+ */
 function unpackPackage() {
-  const folder = cacheFolder()
-  mkdirSync(folder, { recursive: true })
+  const cache = cacheFolder()
+  mkdirSync(dirname(cache), { recursive: true })
+  const folder = mkdtempSync(`${cache}-`)
   const run = (command, args) =>
     spawnSync(command, args, { cwd: folder, stdio: 'ignore' }).status === 0
   const download = () => run('apt-get', ['download', 'nats-server'])
-  if (!download() && !(process.getuid?.() === 0 && run('apt-get', ['update']) && download()))
-    return null
-  const file = readdirSync(folder).find((name) => /^nats-server_.*\.deb$/.test(name))
-  if (file === undefined || !run('dpkg-deb', ['-x', file, folder])) return null
-  rmSync(join(folder, file))
+  try {
+    if (!download() && !(process.getuid?.() === 0 && run('apt-get', ['update']) && download()))
+      return null
+    const file = readdirSync(folder).find((name) => /^nats-server_.*\.deb$/.test(name))
+    if (file === undefined || !run('dpkg-deb', ['-x', file, folder])) return null
+    rmSync(join(folder, file))
+    if (findCached() === null) {
+      rmSync(cache, { recursive: true, force: true })
+      renameSync(folder, cache)
+    }
+  } catch {
+    // Another one was faster.
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
   return findCached()
 }
 

@@ -1,4 +1,4 @@
-// A link in a real browser without JavaScript: whoever gets it opens it, answers, and finds it used.
+// A real browser: links are opened, answered and used up without JavaScript, and an EventSource outlives the service.
 
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
-import { type ServiceProcess, send, startService } from '../support/service.ts'
+import { freePort, type ServiceProcess, send, startService, until } from '../support/service.ts'
 
 let database: TestDatabase
 let service: ServiceProcess
@@ -31,14 +31,19 @@ interface Waiting {
   wait: { link: string }
 }
 
-async function linked(link: unknown): Promise<{ id: string; url: string }> {
-  const { body: flow } = await send<{ id: string }>(service.base, 'POST', '/flows', {
+async function create(base: string): Promise<{ id: string }> {
+  const { body } = await send<{ id: string }>(base, 'POST', '/flows', {
     controller_id: 'shop/refunds',
     goal: 'Refund order 42 <b>to Ada</b>',
     owner_session_key: 'customer-7',
     requester_origin: 'webshop',
     start: true,
   })
+  return body
+}
+
+async function linked(link: unknown): Promise<{ id: string; url: string }> {
+  const flow = await create(service.base)
   const wait = { kind: 'manual', signal: 'approved', link }
   const { body } = await send<Waiting>(service.base, 'POST', `/flows/${flow.id}/wait`, wait)
   return { id: flow.id, url: service.base + body.wait.link }
@@ -147,5 +152,62 @@ describe('a link in a browser', () => {
     await page.getByRole('heading', { name: 'Thank you' }).waitFor()
     expect((await stateOf(id)).state).toEqual({ resume_event: { tags: ['a'], note: 'stays' } })
     await page.context().close()
+  })
+})
+
+describe('an EventSource in a browser', () => {
+  interface Told {
+    flow_id: string
+    revision: number
+  }
+
+  /** What the page has been told so far. */
+  const toldTo = (page: Page): Promise<Told[]> => page.evaluate('globalThis.told')
+
+  /** Opens a page of the service that listens to a stream and remembers what it is told. */
+  async function openListener(base: string, path: string): Promise<Page> {
+    const page = await browser.newPage()
+    await page.goto(`${base}/health/live`)
+    await page.evaluate(`
+      globalThis.told = []
+      globalThis.source = new EventSource(${JSON.stringify(path)})
+      source.onmessage = ({ data }) => { if (data !== '') told.push(JSON.parse(data)) }
+      new Promise((resolve, reject) => { source.onopen = resolve; source.onerror = reject })`)
+    return page
+  }
+
+  it('that is cut goes on without a gap or a repeat when the service is back', async () => {
+    const place = await createTestDatabase()
+    const env = { DATABASE_URL: place.url, PORT: String(await freePort()) }
+    let cut = await startService(env)
+    try {
+      const { id } = await create(cut.base)
+      const step = (processed: number) =>
+        send(cut.base, 'PATCH', `/flows/${id}/state`, { patch: { processed } })
+      const feed = await openListener(cut.base, '/events/stream')
+      const flow = await openListener(cut.base, `/flows/${id}/events/stream`)
+      for (let n = 0; n < 5; n++) await step(n)
+      await until(async () => (await toldTo(feed)).length === 5, 10_000, 'the feed tells')
+      await cut.kill('SIGKILL')
+      cut = await startService(env)
+      for (let n = 5; n < 10; n++) await step(n)
+      await send(cut.base, 'POST', `/flows/${id}/finish`, {})
+      const ended = async (page: Page) =>
+        (await toldTo(page)).some(({ revision }) => revision === 12)
+      await until(() => ended(feed), 30_000, 'the feed goes on')
+      await until(() => ended(flow), 30_000, 'the stream of the flow goes on')
+      const revisions = async (page: Page) => (await toldTo(page)).map(({ revision }) => revision)
+      // The feed begins with what comes after it was opened, the stream of a flow with its first event.
+      expect(await revisions(feed)).toEqual([2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+      expect(await revisions(flow)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+      // After the end the service answers 204, at which an EventSource stays away.
+      const closed = () => flow.evaluate('source.readyState === EventSource.CLOSED')
+      await until(async () => (await closed()) === true, 30_000, 'the stream of the flow is over')
+      await feed.close()
+      await flow.close()
+    } finally {
+      await cut.kill('SIGTERM')
+      await place.drop()
+    }
   })
 })
