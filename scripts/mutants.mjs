@@ -164,8 +164,8 @@ const mutants = [
     file: 'src/store/signals.ts',
     swap: [
       [
-        "and s.outcome = 'buffered'\n      order by s.id\n      for no key update`",
-        "and s.outcome = 'buffered'\n      order by s.id\n      for no key update skip locked`",
+        'array(select id from n))\n      order by s.id\n      for no key update`',
+        'array(select id from n))\n      order by s.id\n      for no key update skip locked`',
       ],
     ],
     caught: [signals, 'whose row is held elsewhere is waited for'],
@@ -209,6 +209,30 @@ const mutants = [
       swap: [['(signal.flow_id === null || signal.flow_id === flowId) &&', 'flowId !== "" &&']],
     },
     caught: [signals, 'is not taken by another that waits for the same'],
+  },
+  {
+    name: 'a branch sees only what is kept for itself',
+    file: 'src/engine/lock-request.ts',
+    swap: [[': JSON.stringify([flow_id])', ': JSON.stringify([flow_id, name])']],
+    caught: [signals, 'named and nameless branches take all that they could'],
+  },
+  {
+    name: 'a signal that cannot be kept leaves the flow that it started',
+    file: 'src/engine/signalling.ts',
+    swap: [['if (entry.signal.ttl > 0) refuseFull(', 'if (entry.signal.ttl < 0) refuseFull(']],
+    caught: [signals, 'a signal that may not be kept starts no flow'],
+  },
+  {
+    name: 'senders’ ids of named signals know no namespace',
+    file: 'src/engine/entry.ts',
+    swap: [["JSON.stringify(['sender of flow', namespace,", "JSON.stringify(['sender of flow',"]],
+    caught: [signals, 'a sender of another namespace learns nothing'],
+  },
+  {
+    name: 'a command waits for one busy thing after the other, for ever',
+    file: 'src/engine/committer.ts',
+    swap: [['const maxTurns = 8', 'const maxTurns = 8_000']],
+    caught: [signals, 'a wait for two busy things has its turn'],
   },
 ]
 

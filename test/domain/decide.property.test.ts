@@ -24,7 +24,15 @@ import { toldKeys, waitFaults, wakeFault } from '../support/wait-invariants.ts'
 type Decide = typeof decide
 type Template = (flow: DecidedFlow, steps: Map<string, StepRecord>, n: number) => Command
 
-const member = fc.constantFrom('a', 'b', '__proto__', 'constructor', 'failure', 'resume_event')
+const member = fc.constantFrom(
+  'a',
+  'b',
+  '__proto__',
+  'constructor',
+  'failure',
+  'resume_event',
+  'resume_events',
+)
 const members = fc
   .array(fc.tuple(member, fc.jsonValue({ maxDepth: 1 })), { maxLength: 3 })
   .map((pairs) => JSON.parse(JSON.stringify(Object.fromEntries(pairs))))

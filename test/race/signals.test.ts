@@ -1,6 +1,7 @@
 // Signals where they are hard: at the edge of their time, in crowds larger than a batch, at their bounds, and between namespaces.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { FlowRecord } from '../../src/domain/flow.ts'
 import type { WaitSpec } from '../../src/domain/wait.ts'
 import { matchText } from '../../src/engine/entry.ts'
 import { mintId } from '../../src/engine/ids.ts'
@@ -18,6 +19,7 @@ import {
   until,
   untilBlockedBy,
 } from '../support/engine.ts'
+import { fold } from '../support/fold.ts'
 import { checkInvariants } from '../support/invariants.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
 
@@ -211,6 +213,59 @@ test('a flow that is to be cancelled takes no signal from others', async () => {
   expect(await codeOf(engine.signals.redeliver(caller, a))).toBe('not_found')
   const again = await engine.signals.redeliver(caller, fates[1]?.signal_id ?? '')
   expect(again.outcome).toBe('buffered')
+})
+
+test('a line of flows that take nothing is looked through to its end', async () => {
+  const idle = await waiters(45)
+  for (const id of idle) await engine.flows.change(caller, id, { type: 'request_cancel' })
+  expect((await engine.signals.send(caller, { target, ttl: 0 })).outcome).toBe('unmatched')
+  const [last = ''] = await waiters(1)
+  const { deliveries } = await engine.signals.send(caller, { target })
+  expect(deliveries.map(({ flow_id }) => flow_id)).toEqual([last])
+})
+
+test('in one batch with commands and signals, each answer has the state of its own revision', async () => {
+  const { id } = await createFlow(engine, { state: { base: 1 } })
+  const other = await createFlow(engine)
+  const all: WaitSpec = { kind: 'all', of: [event, { kind: 'manual' }] }
+  const answers: { revision: number; state: unknown }[] = []
+  const note = async (work: Promise<{ flow: FlowRecord | null }>) => {
+    const flow = await work.then((reply) => reply.flow).catch(() => null)
+    if (flow?.id === id) answers.push({ revision: flow.revision, state: flow.state })
+  }
+  const patch = (n: number) =>
+    note(engine.flows.change(caller, id, { type: 'update_state', patch: { n } }))
+  const batches = engine.status().committer.batches_total
+  await Promise.all([
+    patch(1),
+    note(engine.signals.send(caller, { target, payload: 'kept' })),
+    note(wait(id, all).then((flow) => ({ flow }))),
+    note(wait(other.id).then((flow) => ({ flow }))),
+    patch(2),
+    note(engine.signals.send(caller, { target, payload: 'for the other', deliver: 'all' })),
+    note(
+      engine.signals.send(caller, {
+        target: { kind: 'manual', signal: 'x' },
+        flow_id: id,
+        payload: 'named',
+      }),
+    ),
+    patch(3),
+    note(wait(id).then((flow) => ({ flow }))),
+    note(engine.signals.send(caller, { target, payload: 'last' })),
+    patch(4),
+  ])
+  expect(engine.status().committer.batches_total).toBe(batches + 1)
+  const { logs } = await checkInvariants(session)
+  const log = logs.get(id) ?? []
+  expect(log.map(({ kind }) => kind).slice(2)).toEqual([
+    ...['state_updated', 'waiting', 'wait_progressed', 'state_updated', 'resumed'],
+    ...['state_updated', 'waiting', 'resumed', 'state_updated'],
+  ])
+  expect(answers).toHaveLength(7)
+  for (const { revision, state } of answers) {
+    expect(state, `revision ${revision}`).toEqual(fold(log.slice(0, revision + 1)).state)
+  }
 })
 
 test('a flow without room for a payload leaves it to the next in line', async () => {

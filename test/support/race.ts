@@ -39,7 +39,7 @@ function isFate(value: unknown): value is SignalFate {
   return typeof value === 'object' && value !== null && 'signal_id' in value
 }
 
-async function answerOf(work: Promise<unknown>): Promise<Answer> {
+export async function answerOf(work: Promise<unknown>): Promise<Answer> {
   try {
     const what = await work
     return isFate(what) ? { type: 'fate', fate: what } : { type: 'done', what }
@@ -104,7 +104,7 @@ export async function play(
 }
 
 /** All orders of so many steps of each operation. */
-export function orders(counts: readonly number[]): number[][] {
+function orders(counts: readonly number[]): number[][] {
   if (counts.every((count) => count === 0)) return [[]]
   return counts.flatMap((count, i) =>
     count === 0
