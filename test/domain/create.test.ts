@@ -22,6 +22,7 @@ test('with only what is needed', () => {
     labels: {},
     revision: 0,
     wake_at: null,
+    last_xid: '0',
     state_bytes: 2,
     created_at: start,
     updated_at: start,

@@ -49,6 +49,7 @@ export function shownOf(row: FlowRecord): Folded {
     namespace: _2,
     cancel_reason: _3,
     wake_at: _4,
+    last_xid: _6,
     state_bytes: _5,
     ...shown
   } = row
