@@ -14,6 +14,7 @@ import { createInbound, type Inbound } from './inbound.ts'
 import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import { createLinks, type Links } from './links.ts'
 import type { Report } from './notice.ts'
+import { createPlanLoop } from './plan-keeper.ts'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
 import { createFlowReader } from './reader.ts'
 import { keepRefused, type RefusedMessage } from './refused-messages.ts'
@@ -127,6 +128,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
   const waker = createSignalWaker(scope, committer, report)
   const loops = [
+    createPlanLoop(scope, committer, report),
     waitEngine,
     watch,
     waker,

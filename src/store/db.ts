@@ -23,6 +23,8 @@ export interface Scope {
   shards: 'all'
   writer: pg.Pool
   reader: pg.Pool
+  /** From now on each connection makes its plans anew before it is used again. */
+  replan(): void
 }
 
 export interface Database {
@@ -140,6 +142,14 @@ const batchPlans = `${lookUpPlans} -c enable_hashjoin=off -c enable_mergejoin=of
 
 /** Opens the pools. Connections are made when they are first needed. */
 export function openDatabase(options: DatabaseOptions): Database {
+  let generation = 0
+  const generations = new WeakMap<pg.PoolClient, number>()
+  /** Sent ahead of what the connection was taken for, and waited for by nobody. */
+  const refresh = (client: pg.PoolClient): void => {
+    const made = generations.get(client)
+    generations.set(client, generation)
+    if (made !== undefined && made !== generation) client.query('discard plans').catch(() => {})
+  }
   const pool = (role: string, max: number, more: pg.PoolConfig): pg.Pool => {
     const made = new pg.Pool({
       connectionString: options.connectionString,
@@ -155,6 +165,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       ...more,
     })
     made.on('error', options.onError)
+    made.on('acquire', refresh)
     // A checked-out client that fails between two queries has no other listener.
     made.on('connect', (client) => client.on('error', options.onError))
     return made
@@ -162,7 +173,14 @@ export function openDatabase(options: DatabaseOptions): Database {
   const writer = pool('writer', options.writers, { options: `${sessions} ${batchPlans}` })
   const reader = pool('reader', options.readers, { options: `${sessions} ${lookUpPlans}` })
   return {
-    scope: { shards: 'all', writer, reader },
+    scope: {
+      shards: 'all',
+      writer,
+      reader,
+      replan() {
+        generation++
+      },
+    },
     probe: async () => {
       for (const one of [writer, reader]) await rows(one, sql`select 1 as one`)
     },

@@ -227,7 +227,10 @@ export type KeptCountQuery =
   | { text: string; namespace: string; topic: string; correlation_id: string }
   | { text: string; flow_id: string }
 
-/** How many signals are kept, by the texts of the queries; counts no further than `bound`. */
+/**
+ * How many signals are kept, by the texts of the queries; counts no further than `bound`. In the order
+ * that only the right indexes have: a plan made while the table was empty would take any other.
+ */
 export async function countKept(
   runner: Runner,
   queries: readonly KeptCountQuery[],
@@ -243,6 +246,7 @@ export async function countKept(
           select 1 from signals s
           where s.namespace = q.namespace and s.topic = q.topic
             and s.correlation_id = q.correlation_id and s.outcome = 'buffered'
+          order by s.received_at, s.id
           limit ${bound}) kept) as count
       from json_to_recordset(${JSON.stringify(keyed)}::json) as q(
         text text, namespace text, topic text, correlation_id text)
@@ -251,6 +255,7 @@ export async function countKept(
         select count(*)::integer from (
           select 1 from signals s
           where s.flow_id = q.flow_id and s.outcome = 'buffered' and s.kind = 'manual'
+          order by s.received_at, s.id
           limit ${bound}) kept)
       from json_to_recordset(${JSON.stringify(named)}::json) as q(text text, flow_id uuid)`,
   )
