@@ -12,6 +12,7 @@ import {
 } from 'node:fs'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { apt } from './apt.mjs'
 
 const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'taskflow', 'chromium')
@@ -67,7 +68,7 @@ function run(command, args) {
 
 function installPackages() {
   const packages = ['install', '-y', '-qq', '--no-install-recommends', 'chromium']
-  return run('apt-get', packages) || (run('apt-get', ['update', '-qq']) && run('apt-get', packages))
+  return apt(packages) || (apt(['update', '-qq']) && apt(packages))
 }
 
 /** Downloads what is missing on this machine with lists and archives of our own, and unpacks it. */
@@ -90,8 +91,8 @@ function unpackPackages() {
     '--download-only',
     'chromium',
   ]
-  if (!run('apt-get', [...own, 'update', '-qq'])) return false
-  if (!run('apt-get', [...own, ...download])) return false
+  if (!apt([...own, 'update', '-qq'])) return false
+  if (!apt([...own, ...download])) return false
   for (const name of readdirSync(archives).filter((one) => one.endsWith('.deb'))) {
     if (!run('dpkg-deb', ['-x', join(archives, name), root])) return false
   }

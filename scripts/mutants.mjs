@@ -58,11 +58,11 @@ const mutants = [
   },
   {
     name: 'senders’ ids are not looked up',
-    file: 'src/engine/signalling.ts',
+    file: 'src/engine/signal-ledger.ts',
     swap: [
       [
-        'const first = sender === null ? undefined : senders.get(sender)',
-        'const first = sender === null ? undefined : senders.get(String(0))',
+        'return text === null ? undefined : senders.get(text)',
+        'return text === null ? undefined : senders.get(String(0))',
       ],
     ],
     caught: [
@@ -150,11 +150,11 @@ const mutants = [
     swap: [['s.expires_at > statement_timestamp()', 's.expires_at > now()']],
     caught: [signals, 'hides no other'],
     compensated: {
-      file: 'src/engine/signalling.ts',
+      file: 'src/engine/signal-ledger.ts',
       swap: [
         [
-          "one.outcome === 'buffered' &&\n            isFor",
-          "one.outcome === 'buffered' && (one.expires_at ?? '') > locked.now &&\n            isFor",
+          "signal.outcome === 'buffered' && isFor",
+          "signal.outcome === 'buffered' && (signal.expires_at ?? '') > locked.now && isFor",
         ],
       ],
     },
@@ -196,7 +196,10 @@ const mutants = [
     name: 'what a wait took is not written down',
     file: 'src/engine/signalling.ts',
     swap: [
-      ['for (const { signal, delivery } of taken) record(signal, [delivery], null)', 'void taken'],
+      [
+        'for (const { signal, delivery } of taken) {',
+        'for (const { signal, delivery } of taken.slice(0, 0)) {',
+      ],
     ],
     caught: [interleave, 'on a flow that is kept wait against each other operation'],
   },
@@ -219,7 +222,12 @@ const mutants = [
   {
     name: 'a signal that cannot be kept leaves the flow that it started',
     file: 'src/engine/signalling.ts',
-    swap: [['if (entry.signal.ttl > 0) refuseFull(', 'if (entry.signal.ttl < 0) refuseFull(']],
+    swap: [
+      [
+        'if (entry.signal.ttl > 0) ledger.refuseFull(',
+        'if (entry.signal.ttl < 0) ledger.refuseFull(',
+      ],
+    ],
     caught: [signals, 'a signal that may not be kept starts no flow'],
   },
   {
@@ -230,7 +238,7 @@ const mutants = [
   },
   {
     name: 'a command waits for one busy thing after the other, for ever',
-    file: 'src/engine/committer.ts',
+    file: 'src/engine/queue.ts',
     swap: [['const maxTurns = 8', 'const maxTurns = 8_000']],
     caught: [signals, 'a wait for two busy things has its turn'],
   },
@@ -279,7 +287,7 @@ function run([file, name]) {
       cwd: copy,
       encoding: 'utf8',
       maxBuffer: 1 << 28,
-      env: { ...process.env, TASKFLOW_SCHEDULES: '12' },
+      env: { ...process.env, TEST_SCHEDULES: '12' },
     },
   )
   const text = stdout.slice(stdout.indexOf('{"numTotalTestSuites"'))

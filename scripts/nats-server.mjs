@@ -18,6 +18,7 @@ import { homedir, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { apt } from './apt.mjs'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -88,9 +89,9 @@ function unpackPackage() {
   const folder = mkdtempSync(`${cache}-`)
   const run = (command, args) =>
     spawnSync(command, args, { cwd: folder, stdio: 'ignore' }).status === 0
-  const download = () => run('apt-get', ['download', 'nats-server'])
+  const download = () => apt(['download', 'nats-server'], { cwd: folder })
   try {
-    if (!download() && !(process.getuid?.() === 0 && run('apt-get', ['update']) && download()))
+    if (!download() && !(process.getuid?.() === 0 && apt(['update', '-qq']) && download()))
       return null
     const file = readdirSync(folder).find((name) => /^nats-server_.*\.deb$/.test(name))
     if (file === undefined || !run('dpkg-deb', ['-x', file, folder])) return null

@@ -1,7 +1,7 @@
 // Every pair of operations that can meet on one flow and one match key, with their SQL statements in every order: one fate for each signal, one end for each wait.
 //
-// A run samples the orders, by a seed that it prints. TASKFLOW_SCHEDULES sets how many of each pair:
-// a number, or `all`. TASKFLOW_SEED repeats a run.
+// A run samples the orders, by a seed that it prints. TEST_SCHEDULES sets how many of each pair:
+// a number, or `all`. TEST_SEED repeats a run.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { BranchSpec, WaitSpec } from '../../src/domain/wait.ts'
@@ -23,9 +23,9 @@ import {
   someOrders,
 } from '../support/race.ts'
 
-const asked = process.env['TASKFLOW_SCHEDULES'] ?? '1'
+const asked = process.env['TEST_SCHEDULES'] ?? '1'
 const perPair = asked === 'all' ? Number.POSITIVE_INFINITY : Number(asked)
-const seed = Number(process.env['TASKFLOW_SEED'] ?? Date.now() % 2 ** 31)
+const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 2 ** 31)
 
 let place: TestDatabase
 let players: Player[]

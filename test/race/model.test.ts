@@ -1,6 +1,6 @@
 // Flows, waits and signals against a model of the contract: one after another every answer is as the model says; side by side the invariants hold.
 //
-// TASKFLOW_MODEL_RUNS sets how many histories of each.
+// TEST_MODEL_RUNS sets how many histories of each.
 
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -27,7 +27,7 @@ import {
   type ModelWait,
 } from '../support/signal-model.ts'
 
-const runs = Number(process.env['TASKFLOW_MODEL_RUNS'] ?? 30)
+const runs = Number(process.env['TEST_MODEL_RUNS'] ?? 30)
 const flowCount = 3
 
 let place: TestDatabase

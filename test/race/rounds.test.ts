@@ -1,6 +1,6 @@
 // One wait and all that can end it, at one instant over two engines, thousands of times: nothing is lost and nothing happens twice.
 //
-// TASKFLOW_ROUNDS sets how many; a run prints what its rounds came to.
+// TEST_ROUNDS sets how many; a run prints what its rounds came to.
 
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -18,8 +18,8 @@ import {
 import { checkInvariants } from '../support/invariants.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
 
-const rounds = Number(process.env['TASKFLOW_ROUNDS'] ?? 500)
-const seed = Number(process.env['TASKFLOW_SEED'] ?? Date.now() % 2 ** 31)
+const rounds = Number(process.env['TEST_ROUNDS'] ?? 500)
+const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 2 ** 31)
 /** Rounds side by side: more would only queue for the same cores. */
 const lanes = 8
 

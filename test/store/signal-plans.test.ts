@@ -23,8 +23,8 @@ import * as samples from '../support/flow-samples.ts'
 import { type Prepared, prepare } from '../support/plans.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
 
-/** Rows of each table: TASKFLOW_PLAN_ROWS=1000000 takes it to the size that is promised. */
-const many = Number(process.env['TASKFLOW_PLAN_ROWS'] ?? 20_000)
+/** Rows of each table: TEST_PLAN_ROWS=1000000 takes it to the size that is promised. */
+const many = Number(process.env['TEST_PLAN_ROWS'] ?? 20_000)
 const few = 1_000
 /** Deeper trees, and pages that an update has split: nothing that grows with the rows. */
 const slack = 16
