@@ -49,8 +49,8 @@ export interface CommitterOptions {
 /** A committed change, as told to those who wait for one. */
 export interface Change {
   flow: FlowRecord
-  /** What the transaction appended to the flow's log, oldest first. */
-  events: FlowEvent[]
+  /** What the transaction appended to the flow's log, oldest first. Sorted out when it is first asked for. */
+  events(): FlowEvent[]
   /** The database's time of the transaction. */
   now: Timestamp
 }
@@ -109,13 +109,10 @@ export function createCommitter(options: CommitterOptions): Committer {
     accepted++
     return new Promise<Reply | SignalReply>((resolve, reject) => {
       const item = itemOf(entry)
-      queue.push({
-        ...item,
-        bytes: item.added + messageBytes(entry),
-        resources: resourcesOf(item),
-        resolve,
-        reject,
-      })
+      const { texts, added, whole, attempts } = item
+      const bytes = added + messageBytes(entry)
+      const resources = resourcesOf(item)
+      queue.push({ entry, texts, added, whole, attempts, bytes, resources, resolve, reject })
       scheduleFlush()
     }).finally(() => {
       accepted--
@@ -231,15 +228,19 @@ export function createCommitter(options: CommitterOptions): Committer {
 
   function announce(plan: Plan, { now }: Locked, saved: Saved): void {
     const { updates, update_events, inserts, insert_events } = plan.changes
-    const events = byFlow(update_events, insert_events)
+    let sorted: Map<string, FlowEvent[]> | null = null
+    const eventsOf = (id: string) => {
+      sorted ??= byFlow(update_events, insert_events)
+      return sorted.get(id) ?? []
+    }
     const changes: Change[] = []
     for (const { flow } of updates) {
-      changes.push({ now, flow: withState(flow, saved), events: events.get(flow.id) ?? [] })
+      changes.push({ now, flow: withState(flow, saved), events: () => eventsOf(flow.id) })
     }
     // One whose key another replica took meanwhile did not come in, and nor did its events.
     for (const flow of inserts) {
       if (saved.inserted.has(flow.id)) {
-        changes.push({ now, flow, events: events.get(flow.id) ?? [] })
+        changes.push({ now, flow, events: () => eventsOf(flow.id) })
       }
     }
     if (changes.length > 0) for (const listener of listeners) listener(changes)

@@ -187,6 +187,8 @@ export function flowIdOf(entry: Entry): string | null {
  */
 export function resourcesOf({ entry, texts }: Item): string[] {
   const flowId = flowIdOf(entry)
+  // Most commands are about one flow and nothing else.
+  if (entry.type === 'change' && texts.length === 0) return [entry.flow_id]
   const resources = [...texts]
   if (flowId !== null) resources.push(flowId)
   if (entry.type === 'signal' && entry.start !== null) {

@@ -40,7 +40,7 @@ export function createFlowStreams(
       const own = followers.get(flow.id)
       if (own === undefined) continue
       // Made once: all followers of the flow get the same.
-      const items = events.map((event) => itemOf({ ...event, final: isClosing(event.kind) }))
+      const items = events().map((event) => itemOf({ ...event, final: isClosing(event.kind) }))
       for (const follower of own) follower.take(items)
     }
   })
