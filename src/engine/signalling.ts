@@ -2,7 +2,7 @@
 // come. Under the locks that the batch holds, so that whichever comes first, the other finds it.
 
 import type { DecidedFlow, Decision, DomainLimits } from '../domain/command.ts'
-import { FlowError } from '../domain/errors.ts'
+import { type ErrorDetails, FlowError } from '../domain/errors.ts'
 import { type FlowRecord, isTerminal } from '../domain/flow.ts'
 import { isAhead, type SignalDelivery, type SignalRecord } from '../domain/signal.ts'
 import type { Locked } from '../store/batch.ts'
@@ -98,6 +98,20 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     return {
       delivered,
       waking: { before, after: after && { since: after.since, wait_id: after.wait_id } },
+    }
+  }
+
+  /** Lets a flow take a kept signal. One that does not fit is no reason to lose it: the wait is refused. */
+  function take(flow: DecidedFlow, signal: SignalRecord): Decision {
+    try {
+      return work.decide(flow, commandOf(signal), signal.actor)
+    } catch (error) {
+      if (!(error instanceof FlowError) || error.code !== 'limit_exceeded') throw error
+      throw new FlowError(
+        'limit_exceeded',
+        `Signal ${signal.id}, kept for this wait, does not fit into the state: unset members first.`,
+        error.detail as ErrorDetails['limit_exceeded'],
+      )
     }
   }
 
@@ -240,7 +254,7 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
       while (flow.wait !== null) {
         const signal = ledger.nextFor(flow, flow.wait, ids)
         if (signal === undefined) break
-        const decision = work.decide(flow, commandOf(signal), signal.actor)
+        const decision = take(flow, signal)
         taken.push({ signal, delivery: deliveryOf(flow, decision) })
         ids.add(signal.id)
         decisions.push(decision)

@@ -515,3 +515,23 @@ describe('deadlines', () => {
     expect(Date.parse(flow.wait.timeout_at) - Date.parse(flow.wait.since)).toBe(2 * 86_400_000)
   })
 })
+
+describe('a kept signal that does not fit into the state', () => {
+  it('is not lost: the wait is refused and says why, until there is room', async () => {
+    const order = newOrder()
+    const id = await running({ state: { large: 'x'.repeat(262_144 - 400) } })
+    const kept = (await send(order, { payload: 'y'.repeat(900) })).body.id
+    const refused = await post(`/flows/${id}/wait`, event(order))
+    expect(refused).toMatchObject({ status: 400, body: { code: 'limit_exceeded' } })
+    expect(refused.body.detail).toContain(kept)
+    expect(await read(`/flows/${id}`)).toMatchObject({ status: 'running', revision: 1 })
+    expect((await read(`/signals/${kept}`)).outcome).toBe('buffered')
+
+    await api.call('PATCH', `/flows/${id}/state`, { unset: ['large'] })
+    expect(await waitOf(id, event(order))).toMatchObject({
+      status: 'running',
+      state: { resume_event: 'y'.repeat(900) },
+    })
+    expect((await read(`/signals/${kept}`)).outcome).toBe('delivered')
+  })
+})
