@@ -160,6 +160,26 @@ export const SignalReceiptSchema = answerBody(
 )
 export type SignalReceipt = Static<typeof SignalReceiptSchema>
 
+/** What became of a signal, as the engine tells it, in the words of the wire. */
+export function signalReceipt(fate: {
+  signal_id: string
+  outcome: SignalReceipt['outcome'] | 'expired'
+  deliveries: SignalReceipt['deliveries']
+  expires_at: string | null
+  flow: { id: string } | null
+  started: boolean
+}): SignalReceipt {
+  const { signal_id, outcome, deliveries, expires_at, flow, started } = fate
+  return {
+    id: signal_id,
+    outcome: outcome === 'expired' ? 'unmatched' : outcome,
+    deliveries,
+    expires_at,
+    flow_id: flow?.id ?? null,
+    started,
+  }
+}
+
 const DeliveredSignal = answerBody(
   'DeliveredSignal',
   {

@@ -18,12 +18,7 @@ import { createPlanLoop } from './plan-keeper.ts'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
 import { createFlowReader } from './reader.ts'
 import { keepRefused, type RefusedMessage } from './refused-messages.ts'
-import {
-  createMessageSweeper,
-  createReplySweeper,
-  createSignalExpiry,
-  createSignalSweeper,
-} from './retention.ts'
+import { createSweepers } from './retention.ts'
 import { createSignalWaker } from './signal-waker.ts'
 import { createSignals, type SignalSettings, type Signals } from './signals.ts'
 import { createSources, type Sources } from './sources.ts'
@@ -127,15 +122,13 @@ export function createEngine(options: EngineOptions): RunningEngine {
   })
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
   const waker = createSignalWaker(scope, committer, report)
+  const retention = { signals: options.signals.retention, messages: options.inbound.retention }
   const loops = [
     createPlanLoop(scope, committer, report),
     waitEngine,
     watch,
     waker,
-    createReplySweeper(scope, report),
-    createSignalExpiry(scope, report),
-    createSignalSweeper(scope, options.signals.retention, report),
-    createMessageSweeper(scope, options.inbound.retention, report),
+    ...createSweepers(scope, retention, report),
   ]
   const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
   const { allowUnsigned } = options.inbound

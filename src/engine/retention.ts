@@ -1,71 +1,71 @@
-// Deletes what has served its time: expired answers to idempotent requests, old signals, raw messages.
+// What has served its time: expired answers to idempotent requests, kept signals that nobody took, old
+// signals and raw messages.
 
 import type { Scope } from '../store/db.ts'
 import { deleteExpiredReplies } from '../store/idempotency.ts'
 import { deleteOldMessages } from '../store/inbound.ts'
 import { deleteOldSignals, expireSignals } from '../store/signal-lists.ts'
 import { createLoop, type Loop } from './loop.ts'
-import type { Report } from './notice.ts'
+import type { Notice, Report } from './notice.ts'
 
-/** Between two sweeps, in milliseconds. */
-const interval = 60_000
-/** Between two looks for expired signals, in milliseconds. */
-const expiryInterval = 2_000
 /** Rows of one transaction, and the pause after it, so that a large sweep leaves latency alone. */
 const batchSize = 1_000
 const pause = 100
 
-export function createReplySweeper(scope: Scope, report: Report): Loop {
-  return createLoop({
-    name: 'reply-sweeper',
-    interval,
-    report,
-    async pass() {
-      const count = await deleteExpiredReplies(scope, batchSize)
-      if (count > 0) report({ type: 'expired_replies_deleted', count })
-      return count === batchSize ? pause : interval
-    },
-  })
+interface Sweep {
+  name: string
+  /** Between two sweeps, in milliseconds. */
+  interval: number
+  /** Sweeps so many rows at most; answers how many. */
+  sweep: (limit: number) => Promise<number>
+  notice: Extract<Notice, { count: number }>['type']
 }
 
-/** Writes down which kept signals have expired. Waits and lists judge by the time itself. */
-export function createSignalExpiry(scope: Scope, report: Report): Loop {
-  return createLoop({
-    name: 'signal-expiry',
-    interval: expiryInterval,
-    report,
-    async pass() {
-      const count = await expireSignals(scope, batchSize)
-      if (count > 0) report({ type: 'signals_expired', count })
-      return count === batchSize ? pause : expiryInterval
-    },
-  })
+/** How long things stay, in milliseconds. */
+export interface Retention {
+  signals: number
+  messages: number
 }
 
-/** Deletes delivered and expired signals after `retention` milliseconds. */
-export function createSignalSweeper(scope: Scope, retention: number, report: Report): Loop {
-  return createLoop({
-    name: 'signal-sweeper',
-    interval,
-    report,
-    async pass() {
-      const count = await deleteOldSignals(scope, retention, batchSize)
-      if (count > 0) report({ type: 'old_signals_deleted', count })
-      return count === batchSize ? pause : interval
+/** A loop for everything that goes by time alone. */
+export function createSweepers(scope: Scope, retention: Retention, report: Report): Loop[] {
+  const sweeps: Sweep[] = [
+    {
+      name: 'reply-sweeper',
+      interval: 60_000,
+      sweep: (limit) => deleteExpiredReplies(scope, limit),
+      notice: 'expired_replies_deleted',
     },
-  })
-}
-
-/** Deletes raw messages that arrived longer ago than `retention` milliseconds. */
-export function createMessageSweeper(scope: Scope, retention: number, report: Report): Loop {
-  return createLoop({
-    name: 'message-sweeper',
-    interval,
-    report,
-    async pass() {
-      const count = await deleteOldMessages(scope, retention, batchSize)
-      if (count > 0) report({ type: 'old_messages_deleted', count })
-      return count === batchSize ? pause : interval
+    {
+      // Only written down here: waits and lists judge by the time itself.
+      name: 'signal-expiry',
+      interval: 2_000,
+      sweep: (limit) => expireSignals(scope, limit),
+      notice: 'signals_expired',
     },
-  })
+    {
+      name: 'signal-sweeper',
+      interval: 60_000,
+      sweep: (limit) => deleteOldSignals(scope, retention.signals, limit),
+      notice: 'old_signals_deleted',
+    },
+    {
+      name: 'message-sweeper',
+      interval: 60_000,
+      sweep: (limit) => deleteOldMessages(scope, retention.messages, limit),
+      notice: 'old_messages_deleted',
+    },
+  ]
+  return sweeps.map(({ name, interval, sweep, notice }) =>
+    createLoop({
+      name,
+      interval,
+      report,
+      async pass() {
+        const count = await sweep(batchSize)
+        if (count > 0) report({ type: notice, count })
+        return count === batchSize ? pause : interval
+      },
+    }),
+  )
 }

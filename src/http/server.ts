@@ -30,7 +30,7 @@ declare module 'fastify' {
     longPoll?: boolean
     /** The path holds a secret: logs and problems show the route's pattern instead. */
     secretPath?: boolean
-    /** A POST without a body has none, where others have `{}`: any JSON value is a body here. */
+    /** A POST without a body has none, where others have `{}`; every JSON value is a body here. */
     bodyMayBeAbsent?: boolean
   }
   interface FastifyRequest {

@@ -1,11 +1,11 @@
 // Answers requests over core NATS: a signal in, its fate out.
 
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
-import type { SignalReceipt } from '../contract/signal.ts'
+import { type SignalReceipt, signalReceipt } from '../contract/signal.ts'
 import { errorMembers, FlowError } from '../domain/errors.ts'
 import type { JsonObject } from '../domain/json.ts'
 import type { Caller } from '../engine/change.ts'
-import type { SignalFate, Signals } from '../engine/signals.ts'
+import type { Signals } from '../engine/signals.ts'
 import { type MessageLimits, readMessage } from './message.ts'
 import { headersOf } from './stream.ts'
 
@@ -71,23 +71,11 @@ async function fateOf(
       headers: headersOf(request.headers),
       data: request.data,
     }
-    return receiptOf(await signals.send(caller, readMessage(message, limits, null)))
+    return signalReceipt(await signals.send(caller, readMessage(message, limits, null)))
   } catch (error) {
     if (error instanceof FlowError) {
       return { error: error.code, message: error.message, ...errorMembers(error) }
     }
     return { error: 'internal', message: 'The service failed on this request.' }
-  }
-}
-
-/** As `POST /signals` shows it. */
-function receiptOf(fate: SignalFate): SignalReceipt {
-  return {
-    id: fate.signal_id,
-    outcome: fate.outcome === 'expired' ? 'unmatched' : fate.outcome,
-    deliveries: fate.deliveries,
-    expires_at: fate.expires_at,
-    flow_id: fate.flow?.id ?? null,
-    started: fate.started,
   }
 }

@@ -2,12 +2,12 @@
 
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Database, openDatabase, type Scope } from '../../src/store/db.ts'
+import type { Database, Scope } from '../../src/store/db.ts'
 import { type NearQuery, readNearSignals } from '../../src/store/explain.ts'
-import { openSession, type Session } from '../support/engine.ts'
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
+import type { Session } from '../support/engine.ts'
+import { openStore, type StorePlace } from '../support/store.ts'
 
-let place: TestDatabase
+let place: StorePlace
 let database: Database
 let session: Session
 
@@ -23,21 +23,11 @@ const query: NearQuery = {
 }
 
 beforeAll(async () => {
-  place = await createTestDatabase()
-  session = await openSession(place.url)
-  database = openDatabase({
-    connectionString: place.url,
-    writers: 1,
-    readers: 1,
-    applicationName: 'test-explain',
-    onError: () => {},
-  })
+  place = await openStore({ writers: 1, readers: 1 })
+  database = place.database
+  session = place.session
 })
-afterAll(async () => {
-  await database.close()
-  await session.end()
-  await place.drop()
-})
+afterAll(() => place?.close())
 
 /** Signals of one topic, a thousand for each correlation id, every hundredth for the flow. */
 const fill = (from: number, to: number) => `

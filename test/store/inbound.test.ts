@@ -1,7 +1,7 @@
 // Raw messages as rows: a list reads no more than its page, whatever else is stored, and a message written twice is one.
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Database, openDatabase, type Scope } from '../../src/store/db.ts'
+import type { Database, Scope } from '../../src/store/db.ts'
 import {
   deleteOldMessages,
   type InboundMessageRow,
@@ -9,31 +9,21 @@ import {
   listMessages,
   readMessage,
 } from '../../src/store/inbound.ts'
-import { openSession, type Session } from '../support/engine.ts'
+import type { Session } from '../support/engine.ts'
 import * as samples from '../support/flow-samples.ts'
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
+import { openStore, type StorePlace } from '../support/store.ts'
 
-let place: TestDatabase
+let place: StorePlace
 let database: Database
 let session: Session
 
 beforeAll(async () => {
-  place = await createTestDatabase()
-  session = await openSession(place.url)
-  database = openDatabase({
-    connectionString: place.url,
-    writers: 2,
-    readers: 2,
-    applicationName: 'test-inbound',
-    onError: () => {},
-  })
+  place = await openStore({ writers: 2, readers: 2 })
+  database = place.database
+  session = place.session
 })
 
-afterAll(async () => {
-  await database.close()
-  await session.end()
-  await place.drop()
-})
+afterAll(() => place?.close())
 
 const row: InboundMessageRow = {
   id: samples.id(1),

@@ -2,35 +2,25 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { SignalRecord } from '../../src/domain/signal.ts'
-import { type Database, openDatabase } from '../../src/store/db.ts'
+import type { Database } from '../../src/store/db.ts'
 import { createPlanKeeper } from '../../src/store/plans.ts'
 import { updateSignals } from '../../src/store/signals.ts'
-import { openSession, type Session } from '../support/engine.ts'
+import type { Session } from '../support/engine.ts'
 import * as samples from '../support/flow-samples.ts'
 import { prepare } from '../support/plans.ts'
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
+import { openStore, type StorePlace } from '../support/store.ts'
 
-let place: TestDatabase
+let place: StorePlace
 let database: Database
 let session: Session
 
 beforeAll(async () => {
-  place = await createTestDatabase()
-  session = await openSession(place.url)
-  database = openDatabase({
-    connectionString: place.url,
-    writers: 1,
-    readers: 1,
-    applicationName: 'test-plan-keeper',
-    onError: () => {},
-  })
+  place = await openStore({ writers: 1, readers: 1 })
+  database = place.database
+  session = place.session
 })
 
-afterAll(async () => {
-  await database.close()
-  await session.end()
-  await place.drop()
-})
+afterAll(() => place?.close())
 
 const signal: SignalRecord = {
   id: samples.id(3),

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DecidedFlow } from '../../src/domain/command.ts'
 import { createFlow as bear } from '../../src/domain/create.ts'
-import { type Database, openDatabase, type Runner } from '../../src/store/db.ts'
+import type { Database, Runner } from '../../src/store/db.ts'
 import { lockDue, readNextDue } from '../../src/store/due.ts'
 import {
   type FlowLocks,
@@ -12,32 +12,22 @@ import {
   openFlowsByKey,
   updateFlows,
 } from '../../src/store/flows.ts'
-import { openSession, type Session } from '../support/engine.ts'
+import type { Session } from '../support/engine.ts'
 import * as samples from '../support/flow-samples.ts'
 import { type Prepared, prepare } from '../support/plans.ts'
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
+import { openStore, type StorePlace } from '../support/store.ts'
 
-let place: TestDatabase
+let place: StorePlace
 let database: Database
 let session: Session
 
 beforeAll(async () => {
-  place = await createTestDatabase()
-  session = await openSession(place.url)
-  database = openDatabase({
-    connectionString: place.url,
-    writers: 2,
-    readers: 2,
-    applicationName: 'test-plans',
-    onError: () => {},
-  })
+  place = await openStore({ writers: 2, readers: 2 })
+  database = place.database
+  session = place.session
 })
 
-afterAll(async () => {
-  await database.close()
-  await session.end()
-  await place.drop()
-})
+afterAll(() => place?.close())
 
 /** 10,000 flows: a tenth due, a tenth waiting for later, most done or not timed. */
 const fill = `

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { SignalRecord } from '../../src/domain/signal.ts'
-import { type Database, openDatabase, type Runner } from '../../src/store/db.ts'
+import type { Database, Runner } from '../../src/store/db.ts'
 import { lockFlows } from '../../src/store/flows.ts'
 import {
   closeMatchKeys,
@@ -18,10 +18,10 @@ import {
   lockSignals,
   updateSignals,
 } from '../../src/store/signals.ts'
-import { openSession, type Session } from '../support/engine.ts'
+import type { Session } from '../support/engine.ts'
 import * as samples from '../support/flow-samples.ts'
 import { type Prepared, prepare } from '../support/plans.ts'
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
+import { openStore, type StorePlace } from '../support/store.ts'
 
 /** Rows of each table: TEST_PLAN_ROWS=1000000 takes it to the size that is promised. */
 const many = Number(process.env['TEST_PLAN_ROWS'] ?? 20_000)
@@ -29,27 +29,17 @@ const few = 1_000
 /** Deeper trees, and pages that an update has split: nothing that grows with the rows. */
 const slack = 16
 
-let place: TestDatabase
+let place: StorePlace
 let database: Database
 let session: Session
 
 beforeAll(async () => {
-  place = await createTestDatabase()
-  session = await openSession(place.url)
-  database = openDatabase({
-    connectionString: place.url,
-    writers: 2,
-    readers: 1,
-    applicationName: 'test-plans',
-    onError: () => {},
-  })
+  place = await openStore({ writers: 2, readers: 1 })
+  database = place.database
+  session = place.session
 })
 
-afterAll(async () => {
-  await database.close()
-  await session.end()
-  await place.drop()
-})
+afterAll(() => place?.close())
 
 /** Flows that wait, and signals that are kept: half of all share a topic, many others a correlation. */
 async function fill(from: number, to: number): Promise<void> {

@@ -6,12 +6,11 @@ import { name, oneOfTexts, pageQuery, ref } from '../../contract/kit.ts'
 import {
   SendSignalSchema,
   SignalPageSchema,
-  type SignalReceipt,
   SignalReceiptSchema,
   SignalSchema,
+  signalReceipt,
 } from '../../contract/signal.ts'
 import { signalOutcomes } from '../../domain/signal.ts'
-import type { SignalFate } from '../../engine/signals.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { replayHeader, unconditionalOptions } from '../headers.ts'
@@ -69,7 +68,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
       )
       replayHeader(reply, fate)
       if (fate.outcome !== 'unmatched') reply.header('location', `/signals/${fate.signal_id}`)
-      return reply.code(201).send(receipt(fate))
+      return reply.code(201).send(signalReceipt(fate))
     },
   )
 
@@ -139,15 +138,4 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
   )
 
   done()
-}
-
-function receipt(fate: SignalFate): SignalReceipt {
-  return {
-    id: fate.signal_id,
-    outcome: fate.outcome === 'expired' ? 'unmatched' : fate.outcome,
-    deliveries: fate.deliveries,
-    expires_at: fate.expires_at,
-    flow_id: fate.flow?.id ?? null,
-    started: fate.started,
-  }
 }
