@@ -1,6 +1,8 @@
 // The work of the transition benchmark: one flow's life in five requests, and how a lane of it is driven.
 
+import { cpuOf } from './cpu.mjs'
 import { openConnection } from './http-client.mjs'
+import { percentile } from './report.mjs'
 
 /**
  * @typedef {object} Lane One sequential caller.
@@ -119,4 +121,35 @@ export async function drive(lanes, seconds) {
     }),
   )
   return took
+}
+
+/**
+ * @typedef {{ rate: number, p50: number, p99: number, own: number | null, server: number | null }} Round
+ *   Per second, milliseconds, and microseconds of CPU for each operation: of a process, and of PostgreSQL.
+ */
+
+/**
+ * Drives lanes for a time after a short run-up, tells what that took, and closes them.
+ *
+ * @param {import('./postgres.mjs').Server} server
+ * @param {number} pid
+ * @param {readonly Lane[]} lanes
+ * @param {number} seconds
+ * @returns {Promise<Round>}
+ */
+export async function measure(server, pid, lanes, seconds) {
+  await drive(lanes, Math.min(0.3, seconds / 4))
+  const before = { own: cpuOf(pid), server: server.cpu() }
+  const took = await drive(lanes, seconds)
+  const perOperation = (/** @type {number | null} */ from, /** @type {number | null} */ to) =>
+    from === null || to === null ? null : ((to - from) * 1e6) / took.length
+  const round = {
+    rate: took.length / seconds,
+    p50: percentile(took, 0.5),
+    p99: percentile(took, 0.99),
+    own: perOperation(before.own, cpuOf(pid)),
+    server: perOperation(before.server, server.cpu()),
+  }
+  for (const lane of lanes) lane.close()
+  return round
 }

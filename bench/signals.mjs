@@ -1,8 +1,7 @@
 // Signals per second through HTTP, delivered and kept, beside plain transitions of the same run; and what a match costs, however many wait.
 
-import { cpuOf } from './cpu.mjs'
 import { openConnection } from './http-client.mjs'
-import { drive, httpLane } from './lifecycle.mjs'
+import { drive, httpLane, measure } from './lifecycle.mjs'
 import { connect } from './postgres.mjs'
 import {
   figure,
@@ -19,7 +18,7 @@ import { insertKept, insertWaiting, settle } from './rows.mjs'
 import { startService } from './service.mjs'
 
 /** @typedef {import('./lifecycle.mjs').Lane} Lane */
-/** @typedef {{ rate: number, p50: number, p99: number, own: number | null, server: number | null }} Round */
+/** @typedef {import('./lifecycle.mjs').Round} Round */
 
 const connections = 64
 
@@ -192,30 +191,6 @@ function counter(from, by) {
     next += by
     return next
   }
-}
-
-/**
- * @param {import('./postgres.mjs').Server} server
- * @param {number} pid
- * @param {Lane[]} lanes
- * @param {number} seconds
- * @returns {Promise<Round>}
- */
-async function measure(server, pid, lanes, seconds) {
-  await drive(lanes, Math.min(0.3, seconds / 4))
-  const before = { own: cpuOf(pid), server: server.cpu() }
-  const took = await drive(lanes, seconds)
-  const perOperation = (/** @type {number | null} */ from, /** @type {number | null} */ to) =>
-    from === null || to === null ? null : ((to - from) * 1e6) / took.length
-  const round = {
-    rate: took.length / seconds,
-    p50: percentile(took, 0.5),
-    p99: percentile(took, 0.99),
-    own: perOperation(before.own, cpuOf(pid)),
-    server: perOperation(before.server, server.cpu()),
-  }
-  for (const lane of lanes) lane.close()
-  return round
 }
 
 /**

@@ -1,24 +1,13 @@
 // Transitions per second through HTTP, against one transaction per request and against plain pools.
 
-import { cpuOf } from './cpu.mjs'
-import { drive, httpLane, liveLane } from './lifecycle.mjs'
+import { drive, httpLane, liveLane, measure } from './lifecycle.mjs'
 import { plainTransactions, singleStatements } from './plain-pool.mjs'
 import { connect } from './postgres.mjs'
-import {
-  figure,
-  heading,
-  judge,
-  median,
-  percentile,
-  progress,
-  say,
-  spread,
-  table,
-} from './report.mjs'
+import { figure, heading, judge, median, progress, say, spread, table } from './report.mjs'
 import { startService } from './service.mjs'
 
 /** @typedef {import('./lifecycle.mjs').Contender} Contender */
-/** @typedef {{ rate: number, p50: number, p99: number, own: number | null, server: number | null }} Round */
+/** @typedef {import('./lifecycle.mjs').Round} Round */
 
 /**
  * @param {import('./postgres.mjs').Server} server
@@ -50,7 +39,8 @@ export async function transitions(server, { seconds, rounds, quick }) {
           const contender = contenders[(i + round) % contenders.length]
           const id = `${contender.name}/${level}`
           const sofar = results.get(id) ?? []
-          sofar.push(await measure(server, contender, level, seconds))
+          const lanes = await contender.open(level)
+          sofar.push(await measure(server, contender.pid, lanes, seconds))
           results.set(id, sofar)
         }
       }
@@ -118,31 +108,6 @@ async function warmUp(contender, seconds) {
   const client = await connect(contender.url)
   await client.query('vacuum (analyze)')
   await client.end()
-}
-
-/**
- * @param {import('./postgres.mjs').Server} server
- * @param {Contender} contender
- * @param {number} level
- * @param {number} seconds
- * @returns {Promise<Round>}
- */
-async function measure(server, contender, level, seconds) {
-  const lanes = await contender.open(level)
-  await drive(lanes, Math.min(0.3, seconds / 4))
-  const before = { own: cpuOf(contender.pid), server: server.cpu() }
-  const took = await drive(lanes, seconds)
-  const perOperation = (/** @type {number | null} */ from, /** @type {number | null} */ to) =>
-    from === null || to === null ? null : ((to - from) * 1e6) / took.length
-  const round = {
-    rate: took.length / seconds,
-    p50: percentile(took, 0.5),
-    p99: percentile(took, 0.99),
-    own: perOperation(before.own, cpuOf(contender.pid)),
-    server: perOperation(before.server, server.cpu()),
-  }
-  for (const lane of lanes) lane.close()
-  return round
 }
 
 /**

@@ -14,7 +14,11 @@ import {
   requestBody,
   timestamp,
 } from './kit.ts'
-import { VerificationRequestSchema, VerificationSchema } from './verification.ts'
+import {
+  exampleVerification,
+  VerificationRequestSchema,
+  VerificationSchema,
+} from './verification.ts'
 
 const templateText =
   'A template: `{/json/pointer}` reads the body, `{header:name}` a header, the rest is literal.'
@@ -135,18 +139,7 @@ const exampleSource: Static<TObject<typeof sourceMembers>> = {
   id: 'github',
   namespace: 'default',
   url: '/in/github',
-  verify: {
-    scheme: 'github',
-    secret_count: 1,
-    secrets: [{ fingerprint: '2bb80d53' }],
-    tolerance: null,
-    header: null,
-    algorithm: null,
-    encoding: null,
-    prefix: null,
-    timestamp_header: null,
-    signed_content: null,
-  },
+  verify: exampleVerification,
   map: {
     topic: 'github.{header:x-github-event}.{/action}',
     correlation_id: '{/repository/full_name}#{/number}',

@@ -187,6 +187,19 @@ const SecretFingerprint = answerBody(
 )
 
 /** One flat record: members that a scheme does not have are null. */
+export const exampleVerification = {
+  scheme: 'github' as const,
+  secret_count: 1,
+  secrets: [{ fingerprint: '2bb80d53' }],
+  tolerance: null,
+  header: null,
+  algorithm: null,
+  encoding: null,
+  prefix: null,
+  timestamp_header: null,
+  signed_content: null,
+}
+
 export const VerificationSchema = answerBody(
   'Verification',
   {
@@ -210,18 +223,7 @@ export const VerificationSchema = answerBody(
   },
   {
     description: 'How messages of a source are verified. Its secrets are never shown.',
-    example: {
-      scheme: 'github',
-      secret_count: 1,
-      secrets: [{ fingerprint: '2bb80d53' }],
-      tolerance: null,
-      header: null,
-      algorithm: null,
-      encoding: null,
-      prefix: null,
-      timestamp_header: null,
-      signed_content: null,
-    },
+    example: exampleVerification,
   },
 )
 export type VerificationView = Static<typeof VerificationSchema>

@@ -3,7 +3,7 @@
 import type { DomainLimits } from '../domain/command.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
-import { createCommitter } from './committer.ts'
+import { type Change, createCommitter } from './committer.ts'
 import { createEvents, type Events } from './events.ts'
 import { createExplain, type Explain } from './explain.ts'
 import { createFeedPositions } from './feed-position.ts'
@@ -99,12 +99,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const startedAt = new Date().toISOString()
   const committer = createCommitter({ scope, limits, report, ...options.commit })
   const hints = createHints(options.listen, report)
-  committer.onCommit((changes) =>
-    hints.publish(
-      'flows',
-      changes.map(({ flow }) => flow.id),
-    ),
-  )
+  committer.onCommit((changes) => hints.publish('flows', idsOf(changes)))
   const watch = createWatch(scope, committer, hints, report)
   const read = createFlowReader(scope, options.readsInFlight)
   const flows = createFlows({ scope, committer, read, watch })
@@ -168,4 +163,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
       await hints.stop()
     },
   }
+}
+
+/** Only read when somebody is to be told. */
+function* idsOf(changes: readonly Change[]): Iterable<string> {
+  for (const { flow } of changes) yield flow.id
 }

@@ -35,6 +35,7 @@ export function lockRequest(
   const flows = new Map<string, LockRequest['flows'][number]>()
   const waiters = new Map<string, WaiterQuery>()
   const texts = new Set<string>()
+  const counted = new Set<string>()
   const waits: ChangeEntry[] = []
   // Signals reach flows that nobody named: those that have a command of their own here are read
   // whole, so that each answer has the state of its own revision.
@@ -99,7 +100,8 @@ export function lockRequest(
     }
     if (ttl === 0) return
     const text = keptText({ namespace, target, flow_id })
-    if (request.kept_counts.some((query) => query.text === text)) return
+    if (counted.has(text)) return
+    counted.add(text)
     if (target.kind === 'external_event') {
       const { topic, correlation_id } = target
       request.kept_counts.push({ text, namespace, topic, correlation_id })
