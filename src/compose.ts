@@ -9,6 +9,7 @@ import { type Config, ConfigError } from './config.ts'
 import { slowLanes } from './engine/committer.ts'
 import { createEngine, type RunningEngine } from './engine/engine.ts'
 import { reportTo } from './engine/notice.ts'
+import { claimLanes } from './engine/step-claims.ts'
 import { tickLanes } from './engine/wait-engine.ts'
 import { createApp } from './http/app.ts'
 import type { createBridge } from './nats/bridge.ts'
@@ -148,7 +149,8 @@ function assemble(
   const report = reportTo(logger)
   const database: Database = openDatabase({
     connectionString: place.url,
-    writers: config.TASKFLOW_COMMIT_CONCURRENCY + slowLanes + tickLanes,
+    // Heartbeats and the sweeper of steps have one of their own as well.
+    writers: config.TASKFLOW_COMMIT_CONCURRENCY + slowLanes + tickLanes + claimLanes + 2,
     readers: config.TASKFLOW_READ_CONNECTIONS,
     applicationName: 'taskflow',
     onError: (error) => report({ type: 'connection_failed', error }),
@@ -159,6 +161,7 @@ function assemble(
     limits: {
       state_bytes: config.TASKFLOW_STATE_LIMIT_BYTES,
       labels: config.TASKFLOW_LABELS_LIMIT,
+      open_steps: config.TASKFLOW_OPEN_STEPS_LIMIT,
     },
     signals: {
       ttl: config.TASKFLOW_SIGNAL_TTL,
@@ -177,6 +180,10 @@ function assemble(
     inbound: {
       allowUnsigned: config.TASKFLOW_ALLOW_UNSIGNED_SOURCES,
       retention: config.TASKFLOW_MESSAGE_RETENTION,
+    },
+    steps: {
+      bytes: config.TASKFLOW_STEP_LIMIT_BYTES,
+      memos: { bytes: config.TASKFLOW_STEP_LIMIT_BYTES, count: config.TASKFLOW_MEMOS_LIMIT },
     },
     streams: {
       total: config.TASKFLOW_STREAMS_LIMIT,

@@ -24,9 +24,9 @@ export interface ChangeOptions {
 export interface Reply {
   outcome: Outcome
   flow: FlowRecord
-  /** The step that an observation was about. */
+  /** The step that the change was about. */
   step?: StepRecord
-  /** Whether the observation was the step's first. */
+  /** Whether the change made that step. */
   step_created?: boolean
   /** True when this is a stored answer given again. */
   replayed: boolean

@@ -13,6 +13,7 @@ import { createHints, type HintOptions } from './hints.ts'
 import { createInbound, type Inbound } from './inbound.ts'
 import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import { createLinks, type Links } from './links.ts'
+import { createMemos, type MemoLimits, type Memos } from './memos.ts'
 import type { Report } from './notice.ts'
 import { createPlanLoop } from './plan-keeper.ts'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
@@ -22,6 +23,9 @@ import { createSweepers } from './retention.ts'
 import { createSignalWaker } from './signal-waker.ts'
 import { createSignals, type SignalSettings, type Signals } from './signals.ts'
 import { createSources, type Sources } from './sources.ts'
+import { createStepClaims } from './step-claims.ts'
+import { createStepQueue, type StepQueue } from './step-queue.ts'
+import { createStepSweeper, type StepSweeper } from './step-sweeper.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { createStreams, type Streams } from './streams.ts'
 import { createWaitEngine, type WaitEngine, type WaitEngineStatus } from './wait-engine.ts'
@@ -53,10 +57,13 @@ export interface Engine {
   inbound: Inbound
   messages: InboundMessages
   steps: Steps
+  queue: StepQueue
+  memos: Memos
   events: Events
   streams: Streams
   explain: Explain
   waitEngine: WaitEngine
+  stepSweeper: StepSweeper
   status(): EngineStatus
   /** Bounded to about a second, also when the database does not answer. */
   ready(): Promise<Readiness>
@@ -73,6 +80,11 @@ export interface EngineOptions {
   tick: { interval: number; batchSize: number }
   /** Webhooks of third parties: whether unverified sources may be, and how long raw messages are kept (ms). */
   inbound: { allowUnsigned: boolean; retention: number }
+  steps: {
+    /** Largest input, result or checkpoint of a step, in bytes. */
+    bytes: number
+    memos: MemoLimits
+  }
   /** Event streams open at a time. */
   streams: { total: number; perCaller: number }
   listen: HintOptions
@@ -118,28 +130,47 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
   const waker = createSignalWaker(scope, committer, report)
   const retention = { signals: options.signals.retention, messages: options.inbound.retention }
+  const claims = createStepClaims(scope, committer, hints, report, (ms) => stepSweeper.nudge(ms))
+  const stepSweeper = createStepSweeper(scope, committer, report, claims.nudge)
   const loops = [
     createPlanLoop(scope, committer, report),
     waitEngine,
     watch,
     waker,
+    claims,
+    stepSweeper,
     ...createSweepers(scope, retention, report),
   ]
   const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
+  const links = createLinks(scope, signals)
+  const stepBytes = options.steps.bytes
+  const steps = createSteps({ scope, flows, links, stepBytes })
   const { allowUnsigned } = options.inbound
   const readiness = createReadiness(scope)
   return {
     flows,
     signals,
-    links: createLinks(scope, signals),
+    links,
     sources: createSources({ scope, allowUnsigned, maxTtl: options.signals.max_ttl }),
     inbound: createInbound({ scope, signals, allowUnsigned }),
     messages: createInboundMessages(scope, allowUnsigned),
-    steps: createSteps(scope, flows),
+    steps,
+    queue: createStepQueue({
+      scope,
+      claims,
+      steps,
+      stepBytes,
+      onReleased(step, delay) {
+        if (step.ready) claims.nudge([step])
+        else stepSweeper.nudge(delay)
+      },
+    }),
+    memos: createMemos(scope, flows, options.steps.memos),
     events: createEvents({ scope, flows, watch, streams, positions }),
     streams,
     explain: createExplain(scope, flows, waitEngine),
     waitEngine,
+    stepSweeper,
     publisher: (more) => createPublisher({ scope, committer, hints, report }, more),
     keepRefused: (message) => keepRefused(scope, message),
     status: () => ({

@@ -12,6 +12,8 @@ export type Notice =
   | { type: 'fire_failed'; flow_id: string; failures: number; cause: unknown }
   /** A due flow was set aside: it will not be fired until somebody moves its timer. */
   | { type: 'flow_quarantined'; flow_id: string; reason: string }
+  /** A step that is due could not be ended; it is tried again. */
+  | { type: 'step_stuck'; step_id: string; cause: unknown }
   | { type: 'loop_failed'; loop: string; failures: number; cause: unknown }
   | { type: 'loop_recovered'; loop: string; failures: number }
   /** Commits of other replicas are seen by looking alone, up to a second late. */
@@ -41,6 +43,7 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
     level: 'error',
     message: 'a due flow was set aside: move its timer or cancel it',
   },
+  step_stuck: { level: 'error', message: 'a due step could not be ended; it is tried again' },
   loop_failed: { level: 'error', message: 'a background loop failed and goes on' },
   loop_recovered: { level: 'info', message: 'a background loop works again' },
   listen_degraded: {

@@ -58,12 +58,13 @@ export function openEngine(url: string, options: TestEngineOptions = {}): TestEn
   })
   const engine = createEngine({
     version: '0.0.0-test',
-    limits: { state_bytes: 262_144, labels: 32 },
+    limits: { state_bytes: 262_144, labels: 32, open_steps: 1_000 },
     signals: signalSettings,
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
     inbound: { allowUnsigned: false, retention: 30 * 24 * 60 * 60 * 1000 },
+    steps: { bytes: 262_144, memos: { bytes: 262_144, count: 1_000 } },
     streams: { total: 2_000, perCaller: 1_000 },
     listen: {},
     ...more,
