@@ -8,8 +8,8 @@ import { changeMatchKeys } from './match-key.ts'
 import type { StepOutcome } from './outcome.ts'
 import type { NewStep, PlannedStep, StepDefaults, StepRecord } from './step.ts'
 import { discarded, failedAttempt, failFlow } from './step-end.ts'
-import { enqueued, nameOf, saveStep } from './step-enqueue.ts'
-import { leaseLost } from './step-errors.ts'
+import { enqueued, nameOf, refuseReserved, saveStep } from './step-enqueue.ts'
+import { leaseLost, stepConflict } from './step-errors.ts'
 import { ended, orNull, planStep, stepError } from './step-life.ts'
 import { beginWait } from './waiting.ts'
 
@@ -38,6 +38,14 @@ export function settle(draft: Draft, command: Extract<Command, { type: 'settle' 
       'wait_conflict',
       'This flow waits already. Settle this step otherwise, for example with complete.',
       { flow_id: flow.id },
+    )
+  }
+  const next = 'next' in outcome ? outcome.next : undefined
+  refuseReserved(flow, next?.run_id)
+  if (next?.run_id !== undefined && command.taken !== null) {
+    throw stepConflict(
+      command.taken,
+      'This flow has a step with this run_id already: choose another for the next one, or none.',
     )
   }
   const step = ended(known, outcome.kind === 'cancel' ? 'cancelled' : 'succeeded', at, {
