@@ -216,11 +216,9 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
   const byId = new Map(found.map((flow) => [flow.id, flow]))
   const missing = due === null ? flows.flatMap(({ id }) => (byId.has(id) ? [] : [id])) : []
   // A second trip, for the few that ask a flow with steps to end, or a failed one to go on.
-  const cancelling = request.cancelling.filter((id) => {
-    const flow = byId.get(id)
-    // Those of a flow that has ended are not counted.
-    return flow !== undefined && (flow.open_steps > 0 || flow.status === 'failed')
-  })
+  const cancelling = request.cancelling.filter(
+    (id) => (byId.get(id)?.open_steps ?? 0) > 0 || byId.get(id)?.status === 'failed',
+  )
   return {
     now: clock.now,
     instant: clock.instant,
