@@ -29,6 +29,8 @@ export type Notice =
   | { type: 'message_refused'; source: string; message_id: string; reason: string }
   /** An inbound message did not become a signal yet; its sender's broker will bring it again. */
   | { type: 'message_put_off'; source: string; tries: number; cause: unknown }
+  /** Nothing was sent: the URL is not allowed, or its host has an address that is not public. */
+  | { type: 'outbound_blocked'; host: string; reason: string }
 
 export type Report = (notice: Notice) => void
 
@@ -65,6 +67,10 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
   },
   message_refused: { level: 'warn', message: 'a message cannot become a signal and was set aside' },
   message_put_off: { level: 'warn', message: 'a message is tried again later' },
+  outbound_blocked: {
+    level: 'warn',
+    message: 'a request to an address that is not public was refused',
+  },
 }
 
 /** Renders notices to the log. */
