@@ -130,7 +130,7 @@ export type Effect = { reach: 'local' | 'remote' } & (
     }
   | { type: 'save_step'; step: StepRecord }
   | { type: 'end_attempt'; attempt: AttemptRecord }
-  /** The flow has ended: its pending steps are cancelled, the running ones told. */
+  /** The flow has ended: its open steps are cancelled, and those that run are told. */
   | { type: 'close_steps' }
   /** The flow has started: steps that were held can be run. */
   | { type: 'start_steps' }
