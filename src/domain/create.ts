@@ -72,6 +72,7 @@ export function createFlow(
     revision: 0,
     wake_at: null,
     last_xid: '0',
+    hooked: false,
     state_bytes: bytes,
     created_at: now,
     updated_at: now,

@@ -62,7 +62,7 @@ export interface Committer {
   /** Fires what is due, in one transaction where possible. Throws when the database is not there. */
   fireDue(due: DueQuery): Promise<Fired[]>
   /** Called after each COMMIT, before the callers are answered. Must not throw. */
-  onCommit(listener: (changes: Change[]) => void): void
+  onCommit(listener: (changes: Change[], more: { deliveries: boolean }) => void): void
   status(): { queued: number; in_flight: number; batches_total: number; commands_total: number }
   /** Resolves when everything accepted so far has been answered. */
   drain(): Promise<void>
@@ -86,7 +86,7 @@ export function createCommitter(options: CommitterOptions): Committer {
   // The server's lines give each its turn, those of the queue do not.
   const queue = createQueue<Pending>(options.batchSize, (starved) => runSlow([starved]))
   const slowLane = createLane(slowLanes)
-  const listeners: ((changes: Change[]) => void)[] = []
+  const listeners: Parameters<Committer['onCommit']>[0][] = []
   let accepted = 0
   let inFlight = 0
   let flushScheduled = false
@@ -223,6 +223,7 @@ export function createCommitter(options: CommitterOptions): Committer {
     return {
       states: new Map(found.map((flow) => [flow.id, flow.state])),
       inserted: new Set(found.map((flow) => flow.id)),
+      queued: null,
     }
   }
 
@@ -243,7 +244,9 @@ export function createCommitter(options: CommitterOptions): Committer {
         changes.push({ now, flow, events: () => eventsOf(flow.id) })
       }
     }
-    if (changes.length > 0) for (const listener of listeners) listener(changes)
+    if (changes.length === 0) return
+    const more = { deliveries: saved.queued !== 0 }
+    for (const listener of listeners) listener(changes, more)
   }
 
   /** Waits for what is locked elsewhere beside the queue, holding up nobody but its own commands. */

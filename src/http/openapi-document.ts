@@ -110,7 +110,7 @@ function finishOperation(
     if (!('$ref' in response)) finishResponse(response, status, changes, path, schemas)
   }
 
-  const codes = problemCodes(operation, changes, path)
+  const codes = problemCodes(operation, method, changes, path)
   operation['x-problems'] = codes
   Object.assign(operation.responses, problemResponses(codes))
   operation.description = [
@@ -160,7 +160,12 @@ function resolve(schema: SchemaObject, schemas: Record<string, SchemaObject>): S
 }
 
 /** What can go wrong at an operation: what its route declares, and what its kind brings along. */
-function problemCodes(operation: Operation, changes: boolean, path: string): ErrorCode[] {
+function problemCodes(
+  operation: Operation,
+  method: string,
+  changes: boolean,
+  path: string,
+): ErrorCode[] {
   const declared = operation['x-problems'] ?? []
   const codes: ErrorCode[] = ['invalid_request']
   if (operation.requestBody !== undefined) {
@@ -172,6 +177,7 @@ function problemCodes(operation: Operation, changes: boolean, path: string): Err
     codes.push('idempotency_key_invalid', 'idempotency_in_progress', 'idempotency_mismatch')
     if (path.includes('{flow_id}')) codes.push('revision_mismatch')
   }
+  if (method !== 'get') codes.push('loop_detected')
   codes.push(...declared, 'overloaded', 'unavailable', 'internal')
   return [...new Set(codes)].sort((a, b) => problemKinds[a].status - problemKinds[b].status)
 }

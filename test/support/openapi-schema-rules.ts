@@ -23,6 +23,7 @@ const waits = ['TimerWait', 'ExternalEventWait', 'ManualWait', 'AnyWait', 'AllWa
 
 /** Optional members of answers, each for a reason: they are only there when there is something to say. */
 const sometimesThere = [
+  'CreatedFlow.hooks',
   'DeliveredSignal.signal_id',
   'InputFault.allowed',
   'InputFault.did_you_mean',
@@ -45,6 +46,8 @@ const wholePayloads = ['POST /r/{token}']
 
 /** Lists in answers that are promised never to grow. */
 const closedLists = [
+  'CreatedFlow.mode',
+  'CreatedFlow.status',
   'Flow.mode',
   'Flow.status',
   'ObservedStep.runtime',
@@ -97,7 +100,7 @@ export const schemaRules: Rule[] = [
     faults: (document) => {
       const sent = sentTo(document)
       const answered = answeredBy(document)
-      const shared = ['JsonObject', 'JsonValue', 'Labels']
+      const shared = ['JsonObject', 'JsonValue', 'Labels', 'LabelFilter']
       return [
         ...[...sent].filter((name) => answered.has(name) && !shared.includes(name)),
         ...complain(
