@@ -62,11 +62,6 @@ export const maxDepth = 8
 /** The type of the delivery by which somebody tries out a hook. */
 export const testType = 'hook.test'
 
-/** The type of the deliveries of an event. */
-export function deliveryType(kind: EventKind): string {
-  return `flow.${kind}`
-}
-
 const statusesAfter: Partial<Record<EventKind, FlowStatus>> = {
   created: 'created',
   started: 'running',

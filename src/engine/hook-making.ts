@@ -79,6 +79,6 @@ export function viewOf(hook: HookRecord): HookView {
 }
 
 /** Enough of a hash to tell secrets apart, too little to be one. */
-export function fingerprintOf(secret: string): string {
+function fingerprintOf(secret: string): string {
   return createHash('sha256').update(secret).digest('hex').slice(0, 8)
 }

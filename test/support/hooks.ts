@@ -4,7 +4,7 @@ import type { NewHook } from '../../src/engine/hook-making.ts'
 import { caller, type Session, type TestEngine } from './engine.ts'
 
 /** A hook for everything. */
-export const plainHook: Omit<NewHook, 'url'> = {
+const plainHook: Omit<NewHook, 'url'> = {
   kinds: null,
   controller_id: null,
   labels: null,
