@@ -3,7 +3,9 @@
 import type { DomainLimits } from '../domain/command.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
+import type { ReadyGroup } from '../store/due-steps.ts'
 import { type Change, createCommitter } from './committer.ts'
+import type { Controllers } from './controllers.ts'
 import { createEvents, type Events } from './events.ts'
 import { createExplain, type Explain } from './explain.ts'
 import { createFeedPositions } from './feed-position.ts'
@@ -15,8 +17,10 @@ import { createInboundMessages, type InboundMessages } from './inbound-messages.
 import { createLinks, type Links } from './links.ts'
 import { createMemos, type MemoLimits, type Memos } from './memos.ts'
 import type { Report } from './notice.ts'
+import type { Outbound } from './outbound.ts'
 import { createPlanLoop } from './plan-keeper.ts'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
+import { createPush, type PushSettings } from './push.ts'
 import { createFlowReader } from './reader.ts'
 import { keepRefused, type RefusedMessage } from './refused-messages.ts'
 import { createSweepers } from './retention.ts'
@@ -59,6 +63,7 @@ export interface Engine {
   steps: Steps
   queue: StepQueue
   memos: Memos
+  controllers: Controllers
   events: Events
   streams: Streams
   explain: Explain
@@ -85,6 +90,9 @@ export interface EngineOptions {
     bytes: number
     memos: MemoLimits
   }
+  push: PushSettings
+  /** Sends what leaves the service; whoever made it closes it after a stop. */
+  outbound: Pick<Outbound, 'send'>
   /** Event streams open at a time. */
   streams: { total: number; perCaller: number }
   listen: HintOptions
@@ -131,7 +139,33 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const waker = createSignalWaker(scope, committer, report)
   const retention = { signals: options.signals.retention, messages: options.inbound.retention }
   const claims = createStepClaims(scope, committer, hints, report, (ms) => stepSweeper.nudge(ms))
-  const stepSweeper = createStepSweeper(scope, committer, report, claims.nudge)
+  const stepSweeper = createStepSweeper(scope, committer, report, onReady)
+  const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
+  const links = createLinks(scope, signals)
+  const stepBytes = options.steps.bytes
+  const steps = createSteps({ scope, flows, links, stepBytes })
+  const queue = createStepQueue({
+    scope,
+    claims,
+    steps,
+    stepBytes,
+    onReleased(step, delay) {
+      if (step.ready) onReady([step])
+      else stepSweeper.nudge(delay)
+    },
+  })
+  const push = createPush({
+    ...options.push,
+    scope,
+    committer,
+    hints,
+    steps,
+    queue,
+    outbound: options.outbound,
+    userAgent: `Taskflow/${options.version}`,
+    report,
+    onPulled: () => claims.nudge(null),
+  })
   const loops = [
     createPlanLoop(scope, committer, report),
     waitEngine,
@@ -139,12 +173,17 @@ export function createEngine(options: EngineOptions): RunningEngine {
     waker,
     claims,
     stepSweeper,
+    push.executor,
+    push.cancelNotices,
     ...createSweepers(scope, retention, report),
   ]
-  const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
-  const links = createLinks(scope, signals)
-  const stepBytes = options.steps.bytes
-  const steps = createSteps({ scope, flows, links, stepBytes })
+
+  /** For whoever runs these steps: workers that wait, or endpoints. */
+  function onReady(groups: readonly ReadyGroup[]): void {
+    claims.nudge(groups)
+    push.nudge(groups)
+  }
+
   const { allowUnsigned } = options.inbound
   const readiness = createReadiness(scope)
   return {
@@ -155,17 +194,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
     inbound: createInbound({ scope, signals, allowUnsigned }),
     messages: createInboundMessages(scope, allowUnsigned),
     steps,
-    queue: createStepQueue({
-      scope,
-      claims,
-      steps,
-      stepBytes,
-      onReleased(step, delay) {
-        if (step.ready) claims.nudge([step])
-        else stepSweeper.nudge(delay)
-      },
-    }),
+    queue,
     memos: createMemos(scope, flows, options.steps.memos),
+    controllers: push.controllers,
     events: createEvents({ scope, flows, watch, streams, positions }),
     streams,
     explain: createExplain(scope, flows, waitEngine),
