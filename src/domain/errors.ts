@@ -28,6 +28,7 @@ export interface ErrorDetails {
   limit_exceeded: { limit: string; maximum: number; actual?: number; errors?: InputFault[] }
   cursor_mismatch: InputDetail
   idempotency_key_invalid: InputDetail
+  url_not_allowed: { url_host?: string; reason: string }
   unsupported_media_type: { allowed: string[] }
   payload_too_large: { limit: string; maximum: number }
   uri_too_long: { maximum?: number }

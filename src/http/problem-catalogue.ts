@@ -115,6 +115,17 @@ export const problemKinds = {
     ],
     example: 'Idempotency-Key takes 1 to 255 printable ASCII characters.',
   },
+  url_not_allowed: {
+    status: 400,
+    title: 'The service does not send to this URL',
+    explanation: [
+      'A URL that the service shall send to has to lead to the public Internet by HTTPS. Nothing was saved. `url_host` is the host as it was understood, whichever spelling was sent.',
+      '`reason` says what is wrong: `malformed` for a text that is no URL, `too_long` past 2048 characters, `scheme` for anything but `https`, `credentials` for a user or password in it, `fragment` for something behind a `#`, `trailing_dot` for a host that ends with a dot, `name` for `localhost` and names that end with `.localhost`, `.local` or `.internal`, `address` for one that is private, loopback, link-local or reserved, `port` for another than 443 and those that the operator allows.',
+      'What a name resolves to is checked each time before something is sent: an attempt fails when any of its addresses is not public. Redirects are not followed.',
+      'To send to a private network, or by plain HTTP, the operator of the service sets `TASKFLOW_OUTBOUND_ALLOW_PRIVATE=true`.',
+    ],
+    example: 'This address is not of the public Internet: use one that is, or a name.',
+  },
   signature_invalid: {
     status: 401,
     title: 'The message is not signed as its source requires',
