@@ -9,9 +9,12 @@ import { type Config, ConfigError } from './config.ts'
 import { slowLanes } from './engine/committer.ts'
 import { createEngine, type RunningEngine } from './engine/engine.ts'
 import { reportTo } from './engine/notice.ts'
+import { createOutbound } from './engine/outbound.ts'
 import { claimLanes } from './engine/step-claims.ts'
+import { pushLanes } from './engine/step-executor.ts'
 import { tickLanes } from './engine/wait-engine.ts'
 import { createApp } from './http/app.ts'
+import { createPushWire } from './http/push-wire.ts'
 import type { createBridge } from './nats/bridge.ts'
 import { bridgeSettings } from './nats/settings.ts'
 import { type Database, openDatabase } from './store/db.ts'
@@ -149,12 +152,15 @@ function assemble(
   const report = reportTo(logger)
   const database: Database = openDatabase({
     connectionString: place.url,
-    // Heartbeats and the sweeper of steps have one of their own as well.
-    writers: config.TASKFLOW_COMMIT_CONCURRENCY + slowLanes + tickLanes + claimLanes + 2,
+    // Heartbeats, the sweeper of steps and what pushes come to have one of their own as well.
+    writers:
+      config.TASKFLOW_COMMIT_CONCURRENCY + slowLanes + tickLanes + claimLanes + pushLanes + 3,
     readers: config.TASKFLOW_READ_CONNECTIONS,
     applicationName: 'taskflow',
     onError: (error) => report({ type: 'connection_failed', error }),
   })
+  const rules = { allowPrivate: config.TASKFLOW_OUTBOUND_ALLOW_PRIVATE }
+  const outbound = createOutbound({ ...rules, report })
   const engine = createEngine({
     scope: database.scope,
     version,
@@ -189,6 +195,12 @@ function assemble(
       total: config.TASKFLOW_STREAMS_LIMIT,
       perCaller: config.TASKFLOW_STREAMS_PER_CALLER,
     },
+    push: {
+      rules,
+      wire: createPushWire({ depth: config.TASKFLOW_JSON_DEPTH }),
+      answerBytes: config.TASKFLOW_BODY_LIMIT_BYTES,
+    },
+    outbound,
     listen: { connectionString: place.directUrl },
     report,
   })
@@ -236,6 +248,7 @@ function assemble(
     shutdown.abort()
     await Promise.all([closeHttp(), bridge?.stop()])
     await engine.stop()
+    await outbound.close()
     await database.close()
     await place.embedded?.stop()
   }

@@ -175,6 +175,10 @@ export const configSchema = Type.Object({
     'Let webhook sources be unverified (scheme none): whoever knows their address can send.',
   ),
   TASKFLOW_MESSAGE_RETENTION: duration('P30D', 'PT1M', 'How long raw inbound messages are kept.'),
+  TASKFLOW_OUTBOUND_ALLOW_PRIVATE: flag(
+    false,
+    'Let hooks and controllers point to private and loopback addresses, to any port and to plain http://. For development.',
+  ),
   NATS_URL: text(
     'nats:// or tls:// URLs of a NATS cluster, separated by commas; the first may have user:password@ or token@. Without it there is no bridge.',
   ),

@@ -10,7 +10,7 @@ import type { SignalSettings } from '../../src/engine/signals.ts'
 import { createApp } from '../../src/http/app.ts'
 import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
-import { signalSettings } from './engine.ts'
+import { noReceivers, pushSettings, signalSettings } from './engine.ts'
 import { createTestDatabase } from './postgres.ts'
 
 export interface ApiAnswer {
@@ -78,7 +78,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
   }
   const db = openDatabase({
     connectionString: database.url,
-    writers: 7,
+    writers: 9,
     readers: 4,
     applicationName: 'taskflow-test',
     onError: () => {},
@@ -94,6 +94,8 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
     steps: { bytes: 262_144, memos: { bytes: 262_144, count: 1_000 } },
     streams: quota,
+    push: pushSettings,
+    outbound: noReceivers,
     listen: {},
     report,
   })
