@@ -1,6 +1,7 @@
 // Tells endpoints that run a step when its flow is to end: at least once, whatever restarts in between.
 // What is to be told stands in the steps themselves.
 
+import { setMaxListeners } from 'node:events'
 import type { Scope } from '../store/db.ts'
 import {
   type CancelNotice,
@@ -121,6 +122,7 @@ export function createCancelNotices(options: CancelNoticesOptions): CancelNotice
   return {
     start() {
       givingUp = new AbortController()
+      setMaxListeners(0, givingUp.signal)
       loop.start()
     },
     async stop() {

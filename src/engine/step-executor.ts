@@ -1,6 +1,7 @@
 // Pushes steps to the endpoints of their controllers: claims what each may run, sends it outside any
 // transaction, and keeps endpoints that are slow or dead from holding up the others.
 
+import { setMaxListeners } from 'node:events'
 import type { Scope } from '../store/db.ts'
 import type { ReadyGroup } from '../store/due-steps.ts'
 import { claimPushedSteps, listPushTargets, type PushClaim } from '../store/pushed-steps.ts'
@@ -65,6 +66,8 @@ export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
   /** What is being sent and claimed. */
   const busy = new Set<Promise<void>>()
   const givingUp = new AbortController()
+  // One listener for each step that is being sent.
+  setMaxListeners(0, givingUp.signal)
   const attempt = options.attempt(givingUp.signal)
   let stopping = false
   let claims = 0

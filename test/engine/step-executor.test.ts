@@ -1,342 +1,271 @@
-// Steps that are pushed: what each answer does to them, the limits of endpoints, and what outlives a restart.
+// The limits of endpoints over all processes, what becomes of those that are slow or dead, and changes
+// between pushing and pulling.
 
-import { Webhook } from 'standardwebhooks'
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
-import { createOutbound } from '../../src/engine/outbound.ts'
-import type { StepInput } from '../../src/engine/steps.ts'
+import { describe, expect, it } from 'vitest'
+import { caller, until } from '../support/engine.ts'
+import { type Answering, endpoint, outcome, silence, status } from '../support/push.ts'
 import {
-  caller,
-  createFlow,
-  openEngine,
-  type TestEngine,
-  type TestEngineOptions,
-  until,
-} from '../support/engine.ts'
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
-import { endpoint, outcome, silence, status } from '../support/push.ts'
-import { rawReceiver, selfSigned, tlsReceiver } from '../support/receiver.ts'
+  attemptsOf,
+  begin,
+  controller_id,
+  put,
+  read,
+  untilStatus,
+  usePushes,
+} from '../support/pushes.ts'
 
-let place: TestDatabase
-const engines: TestEngine[] = []
+const { open, close, url } = usePushes()
 
-beforeEach(async () => {
-  place = await createTestDatabase()
+const done = outcome({ kind: 'complete' })
+
+/** Answers that are held back until they are let go. */
+function gate() {
+  const held: (() => void)[] = []
+  let isOpen = false
+  const answering: Answering = (pushed, response) => {
+    const answer = () => done(pushed, response)
+    if (isOpen) answer()
+    else held.push(answer)
+  }
+  return {
+    answering,
+    held,
+    release(count = held.length) {
+      for (const answer of held.splice(0, count)) answer()
+    },
+    open() {
+      isOpen = true
+      this.release()
+    },
+  }
+}
+
+const many = (count: number) => Array.from({ length: count }, (_, i) => i)
+const ofTask = (task: string) => ({
+  worker_id: 'w',
+  tasks: [task],
+  max: 10,
+  lease: 30_000,
+  wait: 0,
 })
-afterEach(async () => {
-  await Promise.all(engines.splice(0).map((engine) => engine.close()))
-  await place.drop()
-})
+const never = new AbortController().signal
 
-/** An engine whose loops run. */
-function open(options: TestEngineOptions = {}): TestEngine {
-  const outbound = createOutbound({ allowPrivate: true })
-  onTestFinished(() => outbound.close())
-  const engine = openEngine(place.url, { outbound, ...options })
-  engines.push(engine)
-  engine.start()
-  return engine
-}
-
-const controller_id = 'kate/inbox'
-const definition = {
-  url: null,
-  tasks: null,
-  timeout_ms: 5_000,
-  max_concurrency: 10,
-  retry: { base_ms: 100, cap_ms: 100 },
-  on_dead: 'park',
-  enabled: true,
-} as const
-
-type Definition = Parameters<TestEngine['controllers']['put']>[2]
-
-async function put(engine: TestEngine, url: string | null, more: Partial<Definition> = {}) {
-  return engine.controllers.put(caller, controller_id, { ...definition, url, ...more })
-}
-
-/** A new flow with one step. */
-async function begin(engine: TestEngine, step: Partial<StepInput> = {}) {
-  const flow = await createFlow(engine, { controller_id })
-  const { step: made } = await engine.steps.enqueue(caller, flow.id, { task: 'classify', ...step })
-  return made
-}
-
-const read = (engine: TestEngine, id: string) => engine.steps.byId(caller, id)
-
-async function untilStatus(engine: TestEngine, id: string, wanted: string) {
-  await until(`the step is ${wanted}`, async () => (await read(engine, id)).status === wanted)
-  return read(engine, id)
-}
-
-async function attemptsOf(engine: TestEngine, id: string) {
-  return (await engine.steps.inspect(caller, id)).attempts
-}
-
-const codeOf = (error: unknown) => (error as { code?: string } | null)?.code
-
-describe('what an endpoint answers', () => {
-  it('200 with an outcome settles the step and its flow', async () => {
-    const engine = open()
-    const site = await endpoint(outcome({ kind: 'succeed', result: { spam: 3 } }))
-    await put(engine, site.url)
-    const { id, flow_id } = await begin(engine)
-    expect(await untilStatus(engine, id, 'succeeded')).toMatchObject({
-      result: { spam: 3 },
-      attempt: 1,
-      worker_id: `push:${controller_id}`,
-    })
-    expect((await engine.flows.get(caller, flow_id)).status).toBe('finished')
-    const { items } = await engine.events.list(caller, flow_id, {}, { limit: 50 })
-    expect(items.find(({ kind }) => kind === 'step_settled')?.actor).toBe(`push:${controller_id}`)
+describe('how many steps run at an endpoint', () => {
+  it('is limited over all processes', async () => {
+    const engines = [open(), open()] as const
+    const held = gate()
+    const site = await endpoint(held.answering)
+    await put(engines[0], site.url, { max_concurrency: 5, timeout_ms: 30_000 })
+    const steps = await Promise.all(many(40).map((i) => begin(engines[i % 2 === 0 ? 0 : 1])))
+    for (let ended = 0; ended < 40; ended++) {
+      await until('the limit is used', () => site.steps().length === Math.min(40, ended + 5))
+      expect(held.held).toHaveLength(Math.min(5, 40 - ended))
+      held.release(1)
+    }
+    for (const { id } of steps) await untilStatus(engines[0], id, 'succeeded')
+    expect(site.peak()).toBe(5)
+    expect(new Set(site.steps().map(({ body }) => body.step.id)).size).toBe(40)
   })
 
-  it('sends the step, its token and its flow, signed, with an id of the claim', async () => {
-    const engine = open()
-    const site = await endpoint()
-    const { secret } = await put(engine, site.url)
-    const { id, flow_id } = await begin(engine, { input: { messages: 10 } })
-    await untilStatus(engine, id, 'succeeded')
-    const [pushed] = site.steps()
-    expect(pushed?.headers).toMatchObject({
-      'content-type': 'application/json',
-      'webhook-id': `${id}-1`,
-      'taskflow-attempt': '1',
-      'user-agent': 'Taskflow/0.0.0-test',
-    })
-    const { headers, text, body } = pushed as NonNullable<typeof pushed>
-    expect(new Webhook(secret ?? '').verify(text, headers as Record<string, string>)).toEqual(body)
-    expect(() =>
-      new Webhook(secret ?? '').verify(`${text} `, headers as Record<string, string>),
-    ).toThrow()
-    expect(body).toMatchObject({
-      type: 'step',
-      step: { id, input: { messages: 10 }, lease_token: expect.stringMatching(/^[0-9a-f]{64}$/) },
-      flow: { id: flow_id, controller_id, goal: 'triage inbox', labels: {}, state: {} },
-    })
-  })
-
-  it('202 leaves the step to whoever has its token', async () => {
+  it('counts those that are settled later', async () => {
     const engine = open()
     const site = await endpoint(status(202))
-    await put(engine, site.url, { timeout_ms: 2_000 })
-    const { id } = await begin(engine)
-    await until('the step was handed over', async () => (await read(engine, id)).lease_ms === 60_000)
-    const held = await read(engine, id)
-    const left = Date.parse(held.lease_until ?? '') - Date.parse(held.updated_at)
-    expect(left).toBe(60_000)
-    expect(held.status).toBe('running')
-    const token = site.steps()[0]?.body.step.lease_token ?? ''
-    const beat = await engine.queue.heartbeat(caller, id, token, { progress: { done: 1 } })
-    expect(beat.cancel_requested).toBe(false)
-    const { step } = await engine.steps.settle(caller, id, token, {
-      kind: 'complete',
-      result: 'later',
+    await put(engine, site.url, { max_concurrency: 2 })
+    await Promise.all(many(3).map(() => begin(engine)))
+    await until('two run', () => site.steps().length === 2)
+    const [first] = site.steps()
+    const { id, lease_token } = first?.body.step ?? { id: '', lease_token: '' }
+    await until('it was handed over', async () => (await read(engine, id)).lease_ms === 60_000)
+    expect(site.steps()).toHaveLength(2)
+    await engine.steps.settle(caller, id, lease_token, { kind: 'complete' })
+    await until('the third runs', () => site.steps().length === 3)
+  })
+
+  it('leaves room for others however slow an endpoint is', async () => {
+    const engine = open()
+    const slow = await endpoint(silence)
+    const slower = await endpoint(silence)
+    const quick = await endpoint(done)
+    await put(engine, slow.url, { id: 'slow', max_concurrency: 1_000, timeout_ms: 60_000 })
+    await put(engine, slower.url, { id: 'slower', max_concurrency: 1_000, timeout_ms: 60_000 })
+    await put(engine, quick.url, { id: 'quick', timeout_ms: 60_000 })
+    await Promise.all(many(100).map((i) => begin(engine, {}, i % 2 === 0 ? 'slow' : 'slower')))
+    await until('as many are sent as may be', () => slow.peak() + slower.peak() >= 42)
+    const steps = await Promise.all(many(50).map(() => begin(engine, {}, 'quick')))
+    for (const { id } of steps) await untilStatus(engine, id, 'succeeded')
+    expect(slow.peak()).toBeLessThanOrEqual(32)
+    expect(slow.peak() + slower.peak()).toBeLessThan(64)
+  }, 30_000)
+})
+
+describe('a dead endpoint', () => {
+  it('is left alone, its steps stay pending, and others go on', async () => {
+    const engine = open()
+    const dead = await endpoint(status(500))
+    const alive = await endpoint(done)
+    await put(engine, dead.url, {
+      id: 'dead',
+      max_concurrency: 1,
+      retry: { base_ms: 100, cap_ms: 100, max_attempts: 100 },
     })
-    expect(step).toMatchObject({ status: 'succeeded', result: 'later' })
-    expect(site.steps()).toHaveLength(1)
-  })
-
-  it.each([
-    [429, { 'retry-after': '7' }, 7_000],
-    [503, { 'retry-after': '3600000' }, 3_600_000],
-    [503, { 'retry-after': '0' }, 1_000],
-  ])('%i with %j is not now, and burns no attempt', async (code, headers, delay) => {
-    const engine = open()
-    const site = await endpoint(status(code, headers))
-    await put(engine, site.url)
-    const { id } = await begin(engine)
-    await until('it was given back', async () => (await attemptsOf(engine, id)).length > 0)
-    const step = await read(engine, id)
-    expect(step).toMatchObject({ status: 'pending', attempt: 0, error: null, ready: false })
-    expect(Date.parse(step.run_at ?? '') - Date.parse(step.updated_at)).toBe(delay)
-    expect((await attemptsOf(engine, id))[0]?.outcome).toBe('released')
-  })
-
-  it('410 disables the controller and gives the step back to be pulled', async () => {
-    const engine = open()
-    const site = await endpoint(status(410))
-    await put(engine, site.url)
-    const pulled = engine.queue.claim(
-      caller,
-      { worker_id: 'w', max: 1, lease: 30_000, wait: 10_000 },
-      new AbortController().signal,
+    await put(engine, alive.url, { id: 'alive' })
+    const stuck = await Promise.all(many(20).map(() => begin(engine, {}, 'dead')))
+    const healthy = await Promise.all(many(20).map(() => begin(engine, {}, 'alive')))
+    for (const { id } of healthy) await untilStatus(engine, id, 'succeeded')
+    // After the fifth failure, and after each of two probes.
+    await until('it rests for the third time', () =>
+      engine.notices.some((one) => one.type === 'push_paused' && one.pause === 4_000),
     )
-    const { id } = await begin(engine)
-    const [step] = await pulled
-    expect(step).toMatchObject({ id, attempt: 1, worker_id: 'w', pushed: false })
-    expect(await engine.controllers.get(caller, controller_id)).toMatchObject({
-      enabled: false,
-      disabled_reason: 'The endpoint answered 410 Gone.',
-      disabled_at: expect.any(String),
-    })
+    expect(dead.steps()).toHaveLength(7)
+    const found = await Promise.all(stuck.map(({ id }) => read(engine, id)))
+    expect(found.reduce((sum, { attempt }) => sum + attempt, 0)).toBe(7)
+    dead.answer(done)
+    for (const { id } of stuck) await untilStatus(engine, id, 'succeeded')
     expect(engine.notices).toContainEqual({
-      type: 'controller_disabled',
+      type: 'push_goes_on',
       namespace: 'default',
-      controller_id,
-      reason: 'The endpoint answered 410 Gone.',
+      controller_id: 'dead',
     })
-    // Enabled again, it is pushed to again.
-    site.answer(outcome({ kind: 'complete' }))
+  }, 30_000)
+
+  it('that cannot be reached costs no attempts beyond the first five', async () => {
+    const engine = open()
+    await put(engine, 'http://127.0.0.1:1/', {
+      max_concurrency: 1,
+      retry: { max_attempts: 100, base_ms: 100, cap_ms: 100 },
+    })
+    const steps = await Promise.all(many(3).map(() => begin(engine)))
+    await until('it was probed', async () => {
+      const all = await Promise.all(steps.map(({ id }) => attemptsOf(engine, id)))
+      return all.flat().some(({ outcome }) => outcome === 'released')
+    })
+    const found = await Promise.all(steps.map(({ id }) => read(engine, id)))
+    expect(found.reduce((sum, { attempt }) => sum + attempt, 0)).toBe(5)
+    const site = await endpoint(done)
     await put(engine, site.url)
-    expect(await engine.controllers.get(caller, controller_id)).toMatchObject({
-      enabled: true,
-      disabled_reason: null,
-      disabled_at: null,
-    })
-    await untilStatus(engine, (await begin(engine)).id, 'succeeded')
+    for (const { id } of steps) await untilStatus(engine, id, 'succeeded')
+  }, 20_000)
+})
+
+describe('between pushing and pulling', () => {
+  it('pulled steps stay with their workers when a controller begins to be pushed to', async () => {
+    const engine = open()
+    const pulled = await begin(engine)
+    const [claimed] = await engine.queue.claim(caller, ofTask('classify'), never)
+    const site = await endpoint(done)
+    await put(engine, site.url)
+    const pushed = await begin(engine)
+    await untilStatus(engine, pushed.id, 'succeeded')
+    expect(await read(engine, pulled.id)).toMatchObject({ status: 'running', worker_id: 'w' })
+    expect(await engine.queue.claim(caller, ofTask('classify'), never)).toEqual([])
+    await engine.queue.release(
+      caller,
+      pulled.id,
+      `${pulled.flow_id}${claimed?.lease_token}`.replaceAll('-', ''),
+      0,
+    )
+    // Nobody pulls it any more.
+    await untilStatus(engine, pulled.id, 'succeeded')
+    expect(site.steps().map(({ body }) => body.step.id)).toEqual([pushed.id, pulled.id])
   })
 
-  it.each([400, 401, 404, 422, 301, 302, 307])('%i is an error for good', async (code) => {
+  it('pushed steps are settled by their endpoint when a controller begins to be pulled', async () => {
     const engine = open()
-    const site = await endpoint(status(code, { location: 'http://127.0.0.1:1/' }, 'no such task'))
-    await put(engine, site.url)
-    const { id } = await begin(engine)
-    const step = await untilStatus(engine, id, 'failed')
-    expect(step.attempt).toBe(1)
-    expect(step.error).toMatchObject({ code: `http_${code}`, retryable: false })
-    expect((step.error as { message: string }).message).toContain(': no such task')
+    const held = gate()
+    const site = await endpoint(held.answering)
+    await put(engine, site.url, { max_concurrency: 1 })
+    const pushed = await begin(engine)
+    const next = await begin(engine)
+    await until('it was sent', () => held.held.length === 1)
+    const waiting = engine.queue.claim(caller, { ...ofTask('classify'), wait: 10_000 }, never)
+    await put(engine, null)
+    expect((await waiting).map(({ id }) => id)).toEqual([next.id])
+    held.open()
+    expect(await untilStatus(engine, pushed.id, 'succeeded')).toMatchObject({
+      worker_id: `push:${controller_id}`,
+    })
     expect(site.steps()).toHaveLength(1)
   })
 
-  it.each([
-    ['http_500', status(500, {}, 'x'.repeat(10_000))],
-    ['http_503', status(503)],
-    ['http_408', status(408)],
-    ['http_425', status(425)],
-    ['http_429', status(429)],
-    ['bad_answer', status(204)],
-    ['bad_answer', status(200)],
-    ['bad_answer', status(200, {}, '{"kind": ')],
-    ['bad_answer', status(201, {}, '{"kind": "complete"}')],
-    ['bad_answer', status(200, {}, `{"kind": "complete", "result": "${'x'.repeat(70_000)}"}`)],
-    ['protocol', status(200, { 'content-encoding': 'gzip' }, 'x')],
-  ])('%s is an error that is tried again', async (code, answering) => {
+  it('goes by task', async () => {
     const engine = open()
-    const site = await endpoint(answering)
-    await put(engine, site.url)
-    const { id } = await begin(engine, { retry: { max_attempts: 2, base_ms: 100 } })
-    await until('it was tried twice', () => site.steps().length === 2)
-    const step = await untilStatus(engine, id, 'failed')
-    expect(step).toMatchObject({ attempt: 2, error: { code, retryable: true } })
-    expect((step.error as { message: string }).message.length).toBeLessThan(300)
-    expect(site.steps().map(({ headers }) => headers['webhook-id'])).toEqual([`${id}-1`, `${id}-2`])
-  })
-
-  it('answers with what no database takes are shown without it', async () => {
-    const engine = open()
-    const site = await endpoint(status(400, {}, `a\0b \u{1f600}${'\u{1f600}'.repeat(500)}`))
-    await put(engine, site.url)
-    const step = await untilStatus(engine, (await begin(engine)).id, 'failed')
-    expect((step.error as { message: string }).message).toMatch(/: a b \u{1f600}{190,196}$/u)
-  })
-
-  it('an outcome that is refused fails its attempt with the refusal', async () => {
-    const engine = open({ limits: { state_bytes: 1_024, labels: 32, open_steps: 10 } })
-    const site = await endpoint(outcome({ kind: 'complete', state_patch: { x: 'y'.repeat(2_000) } }))
-    await put(engine, site.url)
-    const step = await untilStatus(engine, (await begin(engine)).id, 'failed')
-    expect(step).toMatchObject({
-      attempt: 1,
-      error: { code: 'limit_exceeded', retryable: false },
-    })
-  })
-
-  it('an error outcome has its own pause, and counts', async () => {
-    const engine = open()
-    const site = await endpoint(
-      outcome({ kind: 'error', message: 'later', retryable: true, retry_after: 3_000 }),
+    const site = await endpoint(done)
+    await put(engine, site.url, { tasks: ['reply', 'archive'] })
+    const pulled = await begin(engine)
+    const pushed = await begin(engine, { task: 'archive' })
+    await untilStatus(engine, pushed.id, 'succeeded')
+    const found = await engine.queue.claim(
+      caller,
+      { ...ofTask('classify'), tasks: undefined as never },
+      never,
     )
-    await put(engine, site.url)
+    expect(found.map(({ id }) => id)).toEqual([pulled.id])
+    expect(site.steps()).toHaveLength(1)
+  })
+
+  it('a disabled controller is pulled', async () => {
+    const engine = open()
+    const site = await endpoint(done)
+    await put(engine, site.url, { enabled: false })
     const { id } = await begin(engine)
-    await until('it failed once', async () => (await read(engine, id)).error !== null)
-    expect(await read(engine, id)).toMatchObject({ status: 'pending', attempt: 1 })
-    expect(codeOf((await attemptsOf(engine, id))[0]?.error)).toBeUndefined()
+    expect((await engine.queue.claim(caller, ofTask('classify'), never)).map((s) => s.id)).toEqual([
+      id,
+    ])
+  })
+
+  it('one that was removed is pulled', async () => {
+    const engine = open()
+    const site = await endpoint(done)
+    await put(engine, site.url)
+    await engine.controllers.remove(caller, controller_id)
+    const { id } = await begin(engine)
+    expect((await engine.queue.claim(caller, ofTask('classify'), never)).map((s) => s.id)).toEqual([
+      id,
+    ])
   })
 })
 
-describe('endpoints that do not answer', () => {
-  const once = { retry: { max_attempts: 1 } }
+describe('other processes and restarts', () => {
+  it('each step is pushed once, by whichever process', async () => {
+    const listen = { connectionString: url(), testEvery: 200 }
+    const engines = [open({ listen }), open({ listen })] as const
+    const site = await endpoint(done)
+    await put(engines[0], site.url, { max_concurrency: 3 })
+    const steps = await Promise.all(many(30).map((i) => begin(engines[i % 2 === 0 ? 0 : 1])))
+    for (const { id } of steps) await untilStatus(engines[0], id, 'succeeded')
+    expect(site.steps()).toHaveLength(30)
+    expect(new Set(site.steps().map(({ body }) => body.step.id)).size).toBe(30)
+  })
 
-  it('hang: timeout', async () => {
+  it('a process that stops lets what it sent end, and sends no more', async () => {
+    const engine = open()
+    const held = gate()
+    const site = await endpoint(held.answering)
+    await put(engine, site.url, { max_concurrency: 1 })
+    const first = await begin(engine)
+    const second = await begin(engine)
+    await until('it was sent', () => held.held.length === 1)
+    const stopped = close(engine)
+    held.open()
+    await stopped
+    const other = open()
+    expect((await read(other, first.id)).status).toBe('succeeded')
+    await untilStatus(other, second.id, 'succeeded')
+    expect(site.steps()).toHaveLength(2)
+  })
+
+  it('an answer whose process is gone is asked for again, under another id', async () => {
     const engine = open()
     const site = await endpoint(silence)
     await put(engine, site.url, { timeout_ms: 1_000 })
-    const step = await untilStatus(engine, (await begin(engine, once)).id, 'failed')
-    expect(codeOf(step.error)).toBe('timeout')
-  })
-
-  it('hang after the head of the answer: timeout', async () => {
-    const engine = open()
-    const site = await endpoint((_, response) => {
-      response.writeHead(200, { 'content-type': 'application/json' }).write('{"kind":')
-    })
-    await put(engine, site.url, { timeout_ms: 1_000 })
-    const step = await untilStatus(engine, (await begin(engine, once)).id, 'failed')
-    expect(codeOf(step.error)).toBe('timeout')
-  })
-
-  it('are not waited for longer than the attempt may take', async () => {
-    const engine = open()
-    const site = await endpoint(silence)
-    await put(engine, site.url, { timeout_ms: 60_000 })
-    const { id } = await begin(engine, { ...once, timeouts: { start_to_close: 500 } })
-    const step = await untilStatus(engine, id, 'failed')
-    expect(['timeout', 'start_to_close']).toContain(codeOf(step.error))
-  })
-
-  it('break off: reset', async () => {
-    const engine = open()
-    const site = await endpoint((_, response) => {
-      response.writeHead(200, { 'content-length': '1000' }).write('{"kind":')
-      setImmediate(() => response.destroy())
-    })
-    await put(engine, site.url)
-    const step = await untilStatus(engine, (await begin(engine, once)).id, 'failed')
-    expect(codeOf(step.error)).toBe('reset')
-  })
-
-  it('never stop: what is read has a limit', async () => {
-    const engine = open()
-    let sent = 0
-    const chunk = Buffer.alloc(65_536, 32)
-    const site = await endpoint((_, response) => {
-      response.writeHead(200)
-      const more = () => {
-        while (!response.destroyed && response.write(chunk)) sent += chunk.length
-      }
-      response.on('drain', more)
-      more()
-    })
-    await put(engine, site.url)
-    const step = await untilStatus(engine, (await begin(engine, once)).id, 'failed')
-    expect(codeOf(step.error)).toBe('bad_answer')
-    expect(sent).toBeLessThan(20_000_000)
-  })
-
-  it('have a certificate that nobody trusts: tls', async () => {
-    const engine = open()
-    const { port } = await tlsReceiver(selfSigned('localhost'), (_, response) => {
-      response.end()
-    })
-    await put(engine, `https://localhost:${port}/`)
-    const step = await untilStatus(engine, (await begin(engine, once)).id, 'failed')
-    expect(codeOf(step.error)).toBe('tls')
-  })
-
-  it('are not there: connect', async () => {
-    const engine = open()
-    await put(engine, 'http://127.0.0.1:1/')
-    const step = await untilStatus(engine, (await begin(engine, once)).id, 'failed')
-    expect(codeOf(step.error)).toBe('connect')
-  })
-
-  it('speak no HTTP: protocol', async () => {
-    const engine = open()
-    const { port } = await rawReceiver((socket) => {
-      socket.end('hello\r\n\r\n')
-    })
-    await put(engine, `http://127.0.0.1:${port}/`)
-    const step = await untilStatus(engine, (await begin(engine, once)).id, 'failed')
-    expect(codeOf(step.error)).toBe('protocol')
+    const { id } = await begin(engine)
+    await until('it was sent', () => site.steps().length === 1)
+    // What a process that is killed leaves behind.
+    const later = new Date(Date.now() + 60_000).toISOString()
+    site.answer(done)
+    await engine.stepSweeper.sweep(later)
+    await untilStatus(engine, id, 'succeeded')
+    expect(site.steps().map(({ headers }) => headers['webhook-id'])).toEqual([`${id}-1`, `${id}-2`])
+    expect((await attemptsOf(engine, id))[0]?.outcome).toBe('lease_expired')
   })
 })

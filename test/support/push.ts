@@ -73,7 +73,9 @@ export function status(code: number, headers: Record<string, string> = {}, body 
 export const silence: Answering = () => {}
 
 /** An endpoint on the loopback address, until the test ends. */
-export async function endpoint(first: Answering = outcome({ kind: 'complete' })): Promise<Endpoint> {
+export async function endpoint(
+  first: Answering = outcome({ kind: 'complete' }),
+): Promise<Endpoint> {
   let answering = first
   let answeringCancels = status(200)
   const pushed: Pushed[] = []
