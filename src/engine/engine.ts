@@ -51,6 +51,12 @@ export interface EngineStatus {
   listen: 'ok' | 'degraded'
   /** Event streams that are open. */
   streams: number
+  steps: {
+    /** Claims that wait for steps. */
+    waiting_claims: number
+    /** Steps given to be run again since the start, because their worker was lost or too slow. */
+    rescued_total: number
+  }
 }
 
 export interface Engine {
@@ -122,7 +128,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
   committer.onCommit((changes) => hints.publish('flows', idsOf(changes)))
   const watch = createWatch(scope, committer, hints, report)
   const read = createFlowReader(scope, options.readsInFlight)
-  const flows = createFlows({ scope, committer, read, watch })
+  const stepBytes = options.steps.bytes
+  const flows = createFlows({ scope, committer, read, watch, stepBytes })
   const positions = createFeedPositions(scope)
   const streams = createStreams({
     scope,
@@ -140,9 +147,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const retention = { signals: options.signals.retention, messages: options.inbound.retention }
   const claims = createStepClaims(scope, committer, hints, report, (ms) => stepSweeper.nudge(ms))
   const stepSweeper = createStepSweeper(scope, committer, report, onReady)
-  const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
+  const signals = createSignals(scope, committer, options.signals, stepBytes, () => waker.nudge(0))
   const links = createLinks(scope, signals)
-  const stepBytes = options.steps.bytes
   const steps = createSteps({ scope, flows, links, stepBytes })
   const queue = createStepQueue({
     scope,
@@ -211,6 +217,10 @@ export function createEngine(options: EngineOptions): RunningEngine {
       committer: committer.status(),
       listen: hints.status(),
       streams: streams.count(),
+      steps: {
+        waiting_claims: claims.waiting(),
+        rescued_total: stepSweeper.status().rescued_total,
+      },
     }),
     ready: readiness.check,
     start() {
