@@ -1,7 +1,7 @@
 // How a step is added to its flow, by whoever asks for it.
 
 import { refuseEnded } from './admission.ts'
-import type { Command, Decision, Effect } from './command.ts'
+import type { Command, DecidedFlow, Decision, Effect } from './command.ts'
 import type { Draft } from './draft.ts'
 import { FlowError } from './errors.ts'
 import type { JsonObject } from './json.ts'
@@ -18,6 +18,7 @@ export function enqueue(draft: Draft, command: Extract<Command, { type: 'enqueue
     throw stepConflict(known, 'This run is observed, not managed: choose another run_id.')
   }
   refuseEnded(flow)
+  refusePlanned(flow, command.step)
   if (flow.open_steps >= limits.open_steps) {
     throw new FlowError(
       'limit_exceeded',
@@ -29,6 +30,18 @@ export function enqueue(draft: Draft, command: Extract<Command, { type: 'enqueue
 }
 
 type Plan = Omit<PlannedStep, 'delay'> & Pick<NewStep, 'run_at'>
+
+/** A run that the present wait will begin cannot be begun before. */
+export function refusePlanned(flow: DecidedFlow, { run_id }: NewStep): void {
+  const planned = flow.wait?.next
+  if (planned === undefined || planned.run_id !== run_id) return
+  const { id: flow_id } = flow
+  throw new FlowError(
+    'step_conflict',
+    'The present wait will begin a step of this run_id when it is over: choose another one.',
+    { flow_id, step_id: planned.step_id, step_status: 'pending' },
+  )
+}
 
 /** @param follows true for a step that the flow goes on with: it becomes its current step. */
 export function enqueued(

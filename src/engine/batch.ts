@@ -128,7 +128,9 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
       }
       case 'settle': {
         const known = work.stepById(command.step_id)
-        return { ...command, known, defaults: work.defaults(flow) }
+        const next = 'next' in command.outcome ? command.outcome.next?.run_id : undefined
+        const next_known = next === undefined ? null : work.step(flow_id, next)
+        return { ...command, known, next_known, defaults: work.defaults(flow) }
       }
       case 'expire_step':
       case 'retry_step':

@@ -103,7 +103,11 @@ export function lockRequest(
         break
       case 'settle':
         request.steps.push({ flow_id, step_id: command.step_id })
-        if ('next' in command.outcome) request.defaults.flow_ids.push(flow_id)
+        if ('next' in command.outcome && command.outcome.next !== undefined) {
+          const { run_id } = command.outcome.next
+          request.defaults.flow_ids.push(flow_id)
+          if (run_id !== undefined) request.steps.push({ flow_id, run_id })
+        }
         break
       case 'expire_step':
       case 'retry_step':

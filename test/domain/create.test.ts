@@ -24,6 +24,7 @@ test('with only what is needed', () => {
     wake_at: null,
     last_xid: '0',
     state_bytes: 2,
+    open_steps: 0,
     created_at: start,
     updated_at: start,
     closed_at: null,

@@ -68,6 +68,7 @@ describe('shards', () => {
       order by 1`)
     expect(rows.map((row) => row.table_name)).toEqual([
       'flow_events',
+      'flow_memos',
       'flow_steps',
       'flows',
       'idempotency_keys',
@@ -75,6 +76,7 @@ describe('shards', () => {
       'match_keys',
       'resume_links',
       'signals',
+      'step_attempts',
     ])
   })
 
