@@ -8,9 +8,11 @@ alter table flow_steps
   -- Until then a process is telling it.
   add column cancel_telling_until timestamptz(3);
 
--- The steps whose endpoints have to be told: nearly always none.
+-- The steps whose endpoints have to be told: nearly always none. One that has ended with its flow keeps
+-- the token of whoever runs it.
 create index flow_steps_cancel_notices on flow_steps (namespace, controller_id, id)
-  where pushed and status = 'running' and cancel_requested and cancel_told is distinct from claims;
+  where pushed and cancel_requested and lease_token is not null
+    and cancel_told is distinct from claims;
 
 -- Down Migration
 

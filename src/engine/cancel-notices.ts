@@ -64,13 +64,13 @@ export function createCancelNotices(options: CancelNoticesOptions): CancelNotice
     if (limit <= 0) return interval
     const now = performance.now()
     const without = [...busy.values(), ...[...resting.values()].filter(({ until }) => until > now)]
-    const notices = await takeCancelNotices(scope.writer, {
+    const { notices, taken } = await takeCancelNotices(scope.writer, {
       without: without.map(({ namespace, id }) => ({ namespace, id })),
       limit,
       lease,
     })
     for (const notice of notices) send(notice)
-    return interval
+    return taken > notices.length ? 0 : interval
   }
 
   function send(notice: CancelNotice): void {

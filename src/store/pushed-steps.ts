@@ -138,58 +138,67 @@ export interface CancelNotice {
   now: Timestamp
 }
 
+/** What makes a step of alias `s` one whose endpoint has to be told, as the index of these says it. */
+const untold = raw(
+  's.pushed and s.cancel_requested and s.lease_token is not null and s.cancel_told is distinct from s.claims',
+)
+
 /**
  * Takes notices that are not sent yet, one for each controller: a receiver that hangs holds up its own
- * alone. They are the taker's for a while; then anybody takes them again, until they are told.
+ * alone. They are the taker's for a while; then anybody takes them again, until they are told. When the
+ * lease of a step is over that has ended, nobody is left who would listen: such a one is given up.
  *
  * @param without controllers that are left out.
  * @param lease in milliseconds.
+ * @returns `taken` tells how many were taken, those that were given up among them.
  */
 export async function takeCancelNotices(
   runner: Runner,
-  {
-    without,
-    limit,
-    lease,
-  }: { without: { namespace: string; id: string }[]; limit: number; lease: number },
-): Promise<CancelNotice[]> {
-  return rows<CancelNotice>(
+  query: { without: { namespace: string; id: string }[]; limit: number; lease: number },
+): Promise<{ notices: CancelNotice[]; taken: number }> {
+  const found = await rows<CancelNotice & { live: boolean }>(
     runner,
     sql`
       with clock as materialized (select date_trunc('milliseconds', clock_timestamp()) as now),
       resting as materialized (
-        select * from json_to_recordset(${JSON.stringify(without)}::json) as r(namespace text, id text)),
+        select * from json_to_recordset(${JSON.stringify(query.without)}::json) as r(
+          namespace text, id text)),
       first as materialized (
         select n.id from controllers c cross join lateral (
           select s.id from flow_steps s
-          where s.pushed and s.status = 'running' and s.cancel_requested
-            and s.cancel_told is distinct from s.claims
-            and s.namespace = c.namespace and s.controller_id = c.id
+          where ${untold} and s.namespace = c.namespace and s.controller_id = c.id
             and (s.cancel_telling_until is null
               or s.cancel_telling_until <= (select now from clock))
           order by s.id limit 1) n
         where c.enabled and c.url is not null
           and not exists (select 1 from resting r where r.namespace = c.namespace and r.id = c.id)
-        limit ${limit}),
+        limit ${query.limit}),
       taken as materialized (
-        select s.id, s.shard from first n join flow_steps s on s.id = n.id
-        where s.status = 'running' and s.cancel_told is distinct from s.claims
-          and (s.cancel_telling_until is null or s.cancel_telling_until <= (select now from clock))
+        select s.id, s.shard, s.status = 'running' or s.lease_until > (select now from clock) as live
+        from first n join flow_steps s on s.id = n.id
+        where ${untold} and (s.cancel_telling_until is null
+          or s.cancel_telling_until <= (select now from clock))
         order by s.id
         for no key update of s skip locked),
       told as (
-        update flow_steps s
-        set cancel_telling_until = clock.now + ${lease}::integer * interval '1 ms'
+        update flow_steps s set
+          cancel_told = case when t.live then s.cancel_told else s.claims end,
+          cancel_telling_until =
+            case when t.live then clock.now + ${query.lease}::integer * interval '1 ms' end
         from taken t, clock
         where s.id = t.id and s.shard = t.shard
         returning s.id, s.shard, s.claims, s.namespace, s.controller_id, s.flow_id, s.run_id,
-          clock.now as now)
+          t.live, clock.now as now)
       select s.id as step_id, s.shard, s.claims, s.namespace, s.controller_id, s.flow_id, s.run_id,
-        f.cancel_reason as reason, c.url, c.secrets, s.now
+        f.cancel_reason as reason, c.url, c.secrets, s.now, s.live
       from told s
       join controllers c on c.namespace = s.namespace and c.id = s.controller_id
       join flows f on f.id = s.flow_id and f.shard = s.shard`,
   )
+  return {
+    notices: found.flatMap(({ live, ...notice }) => (live ? [notice] : [])),
+    taken: found.length,
+  }
 }
 
 /** Notes that an endpoint knows of a cancel. */

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, onTestFinished } from 'vitest'
 import type { PutController } from '../../src/engine/controllers.ts'
 import { createOutbound } from '../../src/engine/outbound.ts'
-import type { StepInput } from '../../src/engine/steps.ts'
+import type { StepInput } from '../../src/engine/step-input.ts'
 import {
   caller,
   createFlow,
