@@ -12,8 +12,10 @@ import { dispatchConnections } from './engine/hook-dispatcher.ts'
 import { reportTo } from './engine/notice.ts'
 import { createOutbound } from './engine/outbound.ts'
 import { claimLanes } from './engine/step-claims.ts'
+import { pushLanes } from './engine/step-executor.ts'
 import { tickLanes } from './engine/wait-engine.ts'
 import { createApp } from './http/app.ts'
+import { createPushWire } from './http/push-wire.ts'
 import type { createBridge } from './nats/bridge.ts'
 import { bridgeSettings } from './nats/settings.ts'
 import { type Database, openDatabase } from './store/db.ts'
@@ -151,14 +153,15 @@ function assemble(
   const report = reportTo(logger)
   const database: Database = openDatabase({
     connectionString: place.url,
-    // Heartbeats and the sweeper of steps have one of their own as well.
+    // Heartbeats, the sweeper of steps and what pushes come to have one of their own as well.
     writers:
       config.TASKFLOW_COMMIT_CONCURRENCY +
       slowLanes +
       tickLanes +
       claimLanes +
-      2 +
-      dispatchConnections,
+      pushLanes +
+      dispatchConnections +
+      3,
     readers: config.TASKFLOW_READ_CONNECTIONS,
     applicationName: 'taskflow',
     onError: (error) => report({ type: 'connection_failed', error }),
@@ -207,6 +210,11 @@ function assemble(
       retention: config.TASKFLOW_DELIVERY_RETENTION,
       failed_retention: config.TASKFLOW_FAILED_DELIVERY_RETENTION,
       source: publicUrl ?? '/taskflow',
+    },
+    push: {
+      rules,
+      wire: createPushWire({ depth: config.TASKFLOW_JSON_DEPTH }),
+      answerBytes: config.TASKFLOW_BODY_LIMIT_BYTES,
     },
     outbound,
     listen: { connectionString: place.directUrl },

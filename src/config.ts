@@ -177,7 +177,7 @@ export const configSchema = Type.Object({
   TASKFLOW_MESSAGE_RETENTION: duration('P30D', 'PT1M', 'How long raw inbound messages are kept.'),
   TASKFLOW_OUTBOUND_ALLOW_PRIVATE: flag(
     false,
-    'Let hooks point to private and loopback addresses, to any port and to plain http://. For development.',
+    'Let hooks and controllers point to private and loopback addresses, to any port and to plain http://. For development.',
   ),
   TASKFLOW_HOOK_TIMEOUT: duration('PT15S', 'PT0.1S', 'For one request of a hook, answer and all.'),
   TASKFLOW_HOOKS_LIMIT: integer(1_000, 0, 100_000, 'Hooks of one namespace.'),

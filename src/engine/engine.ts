@@ -3,7 +3,9 @@
 import type { DomainLimits } from '../domain/command.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
+import type { ReadyGroup } from '../store/due-steps.ts'
 import { type Change, createCommitter } from './committer.ts'
+import type { Controllers } from './controllers.ts'
 import { createDeliveries, type Deliveries } from './deliveries.ts'
 import { createEvents, type Events } from './events.ts'
 import { createExplain, type Explain } from './explain.ts'
@@ -22,6 +24,7 @@ import type { Outbound } from './outbound.ts'
 import type { OutboundRules } from './outbound-url.ts'
 import { createPlanLoop } from './plan-keeper.ts'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
+import { createPush, type PushSettings } from './push.ts'
 import { createFlowReader } from './reader.ts'
 import { keepRefused, type RefusedMessage } from './refused-messages.ts'
 import { createSweepers } from './retention.ts'
@@ -72,6 +75,7 @@ export interface Engine {
   steps: Steps
   queue: StepQueue
   memos: Memos
+  controllers: Controllers
   events: Events
   streams: Streams
   explain: Explain
@@ -113,6 +117,7 @@ export interface EngineOptions {
     memos: MemoLimits
   }
   hooks: HookSettings
+  push: PushSettings
   /** Sends what leaves the service; whoever made it closes it after a stop. */
   outbound: Pick<Outbound, 'send'>
   /** Event streams open at a time. */
@@ -173,13 +178,38 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
   const waker = createSignalWaker(scope, committer, report)
   const claims = createStepClaims(scope, committer, hints, report, (ms) => stepSweeper.nudge(ms))
-  const stepSweeper = createStepSweeper(scope, committer, report, claims.nudge)
+  const stepSweeper = createStepSweeper(scope, committer, report, onReady)
   const retention = {
     signals: options.signals.retention,
     messages: options.inbound.retention,
     deliveries: options.hooks.retention,
     failed_deliveries: options.hooks.failed_retention,
   }
+  const signals = createSignals(scope, committer, options.signals, stepBytes, () => waker.nudge(0))
+  const links = createLinks(scope, signals)
+  const steps = createSteps({ scope, flows, links, stepBytes })
+  const queue = createStepQueue({
+    scope,
+    claims,
+    steps,
+    stepBytes,
+    onReleased(step, delay) {
+      if (step.ready) onReady([step])
+      else stepSweeper.nudge(delay)
+    },
+  })
+  const push = createPush({
+    ...options.push,
+    scope,
+    committer,
+    hints,
+    steps,
+    queue,
+    outbound: options.outbound,
+    userAgent: `Taskflow/${options.version}`,
+    report,
+    onPulled: () => claims.nudge(null),
+  })
   const loops = [
     createPlanLoop(scope, committer, report),
     waitEngine,
@@ -188,11 +218,17 @@ export function createEngine(options: EngineOptions): RunningEngine {
     claims,
     stepSweeper,
     dispatcher,
+    push.executor,
+    push.cancelNotices,
     ...createSweepers(scope, retention, report),
   ]
-  const signals = createSignals(scope, committer, options.signals, stepBytes, () => waker.nudge(0))
-  const links = createLinks(scope, signals)
-  const steps = createSteps({ scope, flows, links, stepBytes })
+
+  /** For whoever runs these steps: workers that wait, or endpoints. */
+  function onReady(groups: readonly ReadyGroup[]): void {
+    claims.nudge(groups)
+    push.nudge(groups)
+  }
+
   const { allowUnsigned } = options.inbound
   const readiness = createReadiness(scope)
   return {
@@ -206,17 +242,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
     deliveries: createDeliveries(scope, dispatcher.nudge),
     dispatcher,
     steps,
-    queue: createStepQueue({
-      scope,
-      claims,
-      steps,
-      stepBytes,
-      onReleased(step, delay) {
-        if (step.ready) claims.nudge([step])
-        else stepSweeper.nudge(delay)
-      },
-    }),
+    queue,
     memos: createMemos(scope, flows, options.steps.memos),
+    controllers: push.controllers,
     events: createEvents({ scope, flows, watch, streams, positions }),
     streams,
     explain: createExplain(scope, flows, waitEngine),

@@ -128,7 +128,7 @@ function groups({ namespace, controllers, tasks, after }: ClaimQuery): Sql {
  * When time alone changes a running step of alias `s`: the end of its lease, or a time-out. `at` is
  * when the attempt began.
  */
-function runningWake(lease: Sql, started: Sql): Sql {
+export function runningWake(lease: Sql, started: Sql): Sql {
   return sql`least(${lease},
     ${started} + (s.timeouts->>'start_to_close')::float8 * interval '1 ms',
     s.scheduled_at + (s.timeouts->>'schedule_to_close')::float8 * interval '1 ms')`

@@ -11,7 +11,7 @@ import type { SignalSettings } from '../../src/engine/signals.ts'
 import { createApp } from '../../src/http/app.ts'
 import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
-import { hookSettings, noReceivers, signalSettings } from './engine.ts'
+import { hookSettings, noReceivers, pushSettings, signalSettings } from './engine.ts'
 import { createTestDatabase } from './postgres.ts'
 
 export interface ApiAnswer {
@@ -87,7 +87,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
   }
   const db = openDatabase({
     connectionString: database.url,
-    writers: 7,
+    writers: 9,
     readers: 4,
     applicationName: 'taskflow-test',
     onError: () => {},
@@ -104,6 +104,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     steps: { bytes, memos: { bytes, count: memos } },
     streams: quota,
     hooks: { ...hookSettings, ...hooks },
+    push: pushSettings,
     outbound,
     listen: {},
     report,

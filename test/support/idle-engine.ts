@@ -57,6 +57,12 @@ export function idleEngine(): Engine {
     },
     queue: { claim: unexpected, heartbeat: unexpected, release: unexpected, waiting: unexpected },
     memos: { get: unexpected, put: unexpected },
+    controllers: {
+      put: unexpected,
+      get: unexpected,
+      list: unexpected,
+      remove: unexpected,
+    },
     stepSweeper: {
       sweep: unexpected,
       nudge: unexpected,
