@@ -19,7 +19,7 @@ import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { flowInput } from '../flow-spec.ts'
 import { changeHeaders, changeOptions, etag, knownRevisions } from '../headers.ts'
-import { waitMillis, withAnySignal } from '../long-poll.ts'
+import { waitMillis, whileWanted } from '../long-poll.ts'
 import { flowIdOf, flowParams, noQuery, notModified, pageRequest } from '../params.ts'
 import { presentFlow, presentPage } from '../present.ts'
 
@@ -186,7 +186,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         }
         const millis = waitMillis(wait)
         const target = until === 'terminal' ? { terminal: true as const } : { revision: one(known) }
-        return withAnySignal([request.signal, shutdown], (signal) =>
+        return whileWanted(reply, shutdown, (signal) =>
           engine.flows.waitFor(callerOf(request), flowId, target, millis, signal),
         )
       }
