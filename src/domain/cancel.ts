@@ -18,6 +18,7 @@ export function requestCancel(
   const reason = command.reason ?? null
   const { grace, open = [] } = command
   const running = open.filter(({ status }) => status === 'running')
+  const rest = open.length - running.length
   const effects = open.map((step) =>
     step.status === 'running'
       ? saveStep({ ...step, cancel_requested: true, updated_at: at })
@@ -28,11 +29,15 @@ export function requestCancel(
   const now = flow.status !== 'running' || (open.length > 0 && running.length === 0)
   return draft.change(
     'cancel_requested',
-    { ...(reason !== null && { reason }), ...(by !== null && { cancelled_by: by }) },
+    {
+      ...(reason !== null && { reason }),
+      ...(by !== null && { cancelled_by: by }),
+      ...(rest > 0 && { steps_cancelled: rest }),
+    },
     {
       cancel_requested: true,
       cancel_reason: reason,
-      open_steps: flow.open_steps - (open.length - running.length),
+      open_steps: flow.open_steps - rest,
       ...(now ? { wake_at: at } : by !== null ? { wake_at: by } : {}),
     },
     { effects },

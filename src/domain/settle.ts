@@ -3,11 +3,10 @@
 import type { Command, Decision } from './command.ts'
 import { andThen, type Draft, setMembers } from './draft.ts'
 import { FlowError } from './errors.ts'
-import { isTerminal } from './flow.ts'
 import { changeMatchKeys } from './match-key.ts'
 import type { StepOutcome } from './outcome.ts'
 import type { NewStep, PlannedStep, StepDefaults, StepRecord } from './step.ts'
-import { discarded, failedAttempt, failFlow } from './step-end.ts'
+import { discarded, failedAttempt, failFlow, ignored } from './step-end.ts'
 import { enqueued, nameOf, refuseReserved, saveStep } from './step-enqueue.ts'
 import { leaseLost, stepConflict } from './step-errors.ts'
 import { ended, orNull, planStep, stepError } from './step-life.ts'
@@ -20,12 +19,13 @@ export function settle(draft: Draft, command: Extract<Command, { type: 'settle' 
   if (known !== null && known.settled_token === token && known.settled_hash === hash) {
     return draft.unchanged('repeated', known)
   }
-  const open = known?.status === 'running' || known?.status === 'pending'
-  if (known === null || known.flow_id !== flow.id || known.lease_token !== token || !open) {
+  if (known === null || known.flow_id !== flow.id || known.lease_token !== token) {
     throw leaseLost(command.step_id, known)
   }
   const receipt = { settled_token: token, settled_hash: hash }
-  if (isTerminal(flow.status) || flow.cancel_requested) {
+  // Its flow ended while it ran.
+  if (known.status === 'cancelled') return ignored(draft, { ...known, ...receipt })
+  if (flow.cancel_requested) {
     const reason = outcome.kind === 'cancel' ? outcome.reason : undefined
     return discarded(draft, { ...known, ...receipt }, outcome.kind, reason)
   }
@@ -42,9 +42,11 @@ export function settle(draft: Draft, command: Extract<Command, { type: 'settle' 
   }
   const next = 'next' in outcome ? outcome.next : undefined
   refuseReserved(flow, next?.run_id)
-  if (next?.run_id !== undefined && command.taken !== null) {
+  const taken = command.taken ?? null
+  const own = taken?.id === known.id
+  if (taken !== null && (own || outcome.kind === 'wait' || taken.runtime !== 'managed')) {
     throw stepConflict(
-      command.taken,
+      taken,
       'This flow has a step with this run_id already: choose another for the next one, or none.',
     )
   }
@@ -65,7 +67,9 @@ export function settle(draft: Draft, command: Extract<Command, { type: 'settle' 
     { open_steps: flow.open_steps - 1 },
     { ...setMembers(outcome.state_patch), effects: [saveStep(step)], step },
   )
-  if (outcome.kind === 'complete') return settled
+  // The same run again is the same step: the flow goes on with the one that is there, as when several
+  // steps come to one end.
+  if (outcome.kind === 'complete' || taken !== null) return settled
   const decision = andThen(settled, (next) => goOn(draft.on(next), outcome, command.defaults, step))
   return { ...decision, step }
 }

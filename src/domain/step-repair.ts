@@ -57,6 +57,7 @@ export function resolveStep(draft: Draft, command: Of<'resolve_step'>): Decision
       attempt: step.attempt,
       outcome: skipped ? 'skipped' : 'result',
       by: 'operator',
+      was: known.status,
       ...(reason !== undefined && { reason }),
     },
     { open_steps: flow.open_steps - (known.status === 'pending' ? 1 : 0) },

@@ -341,7 +341,6 @@ describe('reports', () => {
     await enqueue(of, { run_id: 'two' })
     for (const outcome of [
       { kind: 'continue', task: 'x', run_id: 'one' },
-      { kind: 'continue', task: 'x', run_id: 'two' },
       { kind: 'wait', wait: { kind: 'manual' }, then: { task: 'x', run_id: 'two' } },
     ]) {
       expect((await report(step, outcome)).body).toMatchObject({
@@ -361,6 +360,21 @@ describe('reports', () => {
     expect(await report(two, same)).toMatchObject(conflict)
     await send('POST', `/flows/${of.id}/resume`)
     expect(await take(of)).toMatchObject({ run_id: 'three', task: 'x' })
+  })
+
+  it('of several steps may go on with one run, which is begun once', async () => {
+    const { of, step } = await working()
+    await enqueue(of, { run_id: 'other' })
+    const other = await take(of)
+    const join = { kind: 'continue', task: 'join', run_id: 'join' }
+    await report(step, join)
+    const last = await report(other, join)
+    expect(last).toMatchObject({ status: 200, body: { flow: { status: 'running' } } })
+    expect(await take(of)).toMatchObject({ run_id: 'join', task: 'join' })
+    const { items } = await read(`/flows/${of.id}/steps`)
+    expect(
+      items.map((one: { task: string }) => one.task).filter((task: string) => task === 'join'),
+    ).toHaveLength(1)
   })
 
   it('depend on the revision that is named, and are kept under a key', async () => {

@@ -390,7 +390,7 @@ describe('cancelling', () => {
     await send('POST', `/flows/${of.id}/finish`)
     const statuses = async () =>
       (await read(`/flows/${of.id}/steps`)).items.map((step: { status: string }) => step.status)
-    expect(await statuses()).toEqual(['running', 'cancelled'])
+    expect(await statuses()).toEqual(['cancelled', 'cancelled'])
     expect(running.id).toBe(waiting.id)
     expect((await read(`/steps/${later.id}`)).status).toBe('cancelled')
     expect((await report(running, { kind: 'error', message: 'x' })).body.discarded).toBe(true)
