@@ -99,6 +99,8 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
   function change(entry: ChangeEntry): Verdict {
     const flow = work.flowFor(entry.caller, entry.flow_id, entry.if_match)
     if (flow === busy) return { type: 'busy' }
+    // What closes the steps of a flow is written after all that is decided here.
+    if (entry.command.type === 'reopen' && work.isClosing(flow.id)) return { type: 'again' }
     const decision = work.decide(flow, withKnownSteps(entry, flow), entry.caller.actor)
     if (decision.events.some(({ kind }) => kind === 'waiting')) {
       try {
@@ -144,8 +146,13 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
       case 'expire_step':
       case 'retry_step':
       case 'resolve_step':
-      case 'reopen':
         return { ...command, known: work.stepById(command.step_id) }
+      case 'reopen':
+        return {
+          ...command,
+          known: work.stepById(command.step_id),
+          open: work.openSteps(flow_id),
+        }
       case 'request_cancel':
         return { ...command, open: flow.open_steps > 0 ? work.openSteps(flow_id) : [] }
       default:
