@@ -1,5 +1,6 @@
 // All named schemas of the wire, in the order in which the OpenAPI document lists them.
 
+import { controllerComponents } from './controller.ts'
 import { engineComponents } from './engine.ts'
 import { eventComponents } from './event.ts'
 import { explainComponents } from './explain.ts'
@@ -32,6 +33,7 @@ export const components: readonly Component[] = [
   ...stepWorkComponents,
   ...outcomeComponents,
   ...memoComponents,
+  ...controllerComponents,
   ...eventComponents,
   ...engineComponents,
   ...problemComponents,

@@ -6,6 +6,7 @@ import type { Engine } from '../engine/engine.ts'
 import type { RouteContext } from './context.ts'
 import { bodyReader } from './inbound-body.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { controllerRoutes } from './routes/controllers.ts'
 import { engineRoutes } from './routes/engine.ts'
 import { eventStreamRoutes } from './routes/event-streams.ts'
 import { eventRoutes } from './routes/events.ts'
@@ -70,6 +71,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     outcomeRoutes,
     stepRepairRoutes,
     memoRoutes,
+    controllerRoutes,
     eventRoutes,
     eventStreamRoutes,
     engineRoutes,

@@ -39,6 +39,10 @@ export function documentHead(
         description: 'Webhooks of third parties: where they come from and what came.',
       },
       { name: 'Steps', description: 'The pieces of work of a flow.' },
+      {
+        name: 'Controllers',
+        description: 'Where steps are pushed to, and what holds for those that do not say.',
+      },
       { name: 'Events', description: 'The audit log: one event for every change.' },
       { name: 'Engine', description: 'The service itself: its clock, its status, its health.' },
     ],

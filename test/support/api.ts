@@ -6,11 +6,14 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import { createEngine, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
+import type { Outbound } from '../../src/engine/outbound.ts'
+import type { OutboundRules } from '../../src/engine/outbound-url.ts'
 import type { SignalSettings } from '../../src/engine/signals.ts'
 import { createApp } from '../../src/http/app.ts'
+import { createPushWire } from '../../src/http/push-wire.ts'
 import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
-import { noReceivers, pushSettings, signalSettings } from './engine.ts'
+import { noReceivers, signalSettings } from './engine.ts'
 import { createTestDatabase } from './postgres.ts'
 
 export interface ApiAnswer {
@@ -60,6 +63,10 @@ export interface ApiOptions {
   signals?: Partial<SignalSettings>
   /** Limits of steps. */
   steps?: { bytes?: number; memos?: number; open?: number }
+  /** Where steps may be pushed to; anywhere when absent. */
+  outboundRules?: OutboundRules
+  /** Takes what the service sends; nobody does when absent. */
+  outbound?: Pick<Outbound, 'send'>
 }
 
 /** Starts it. */
@@ -73,6 +80,8 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     log,
     signals = {},
     steps: { bytes = 262_144, memos = 1_000, open = 1_000 } = {},
+    outboundRules = { allowPrivate: true },
+    outbound = noReceivers,
   } = options
   const database = await createTestDatabase()
   const notices: Notice[] = []
@@ -97,8 +106,12 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
     steps: { bytes, memos: { bytes, count: memos } },
     streams: quota,
-    push: pushSettings,
-    outbound: noReceivers,
+    push: {
+      rules: outboundRules,
+      wire: createPushWire({ depth: 32 }),
+      answerBytes: 1_048_576,
+    },
+    outbound,
     listen: {},
     report,
   })

@@ -31,7 +31,7 @@ export const signalSettings: SignalSettings = {
   retention: 30 * 86_400_000,
 }
 
-export const pushSettings: PushSettings = {
+const pushSettings: PushSettings = {
   rules: { allowPrivate: true },
   wire: plainWire,
   answerBytes: 65_536,

@@ -159,6 +159,7 @@ export const operationRules: Rule[] = [
               'token',
               'source_id',
               'message_id',
+              'controller_id',
             ].includes(name),
         ),
         ...paths.filter((path) => path.startsWith('/flows/{') && !path.includes('{flow_id}')),
