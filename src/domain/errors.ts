@@ -56,6 +56,8 @@ export interface ErrorDetails {
   key_conflict: { flow_id: string; key: string }
   already_exists: { resource: string; id: string }
   signature_invalid: Record<never, never>
+  hook_disabled: { hook_id: string; reason: string | null }
+  loop_detected: { depth: number; maximum: number }
   idempotency_mismatch: { key: string }
   idempotency_in_progress: { retry_after: number }
   gone: { decided: LinkDecision }

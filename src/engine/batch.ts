@@ -59,6 +59,7 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
   return { changes, verdicts }
 
   function judge(entry: Entry): Verdict {
+    work.causedBy(entry.caller)
     switch (entry.type) {
       case 'create':
         return create(entry)
@@ -149,8 +150,15 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
     const holder = input.key === undefined ? null : work.holder(caller.namespace, input.key)
     if (holder === ended) return { type: 'again' }
     if (holder === null) {
-      const flow = work.create({ id: entry.flow_id, shard: entry.shard }, caller, input)
-      return { type: 'reply', reply: { outcome: 'created', flow, replayed: false }, needs: null }
+      const { flow_id: id, shard, hooks } = entry
+      const flow = work.create({ id, shard }, caller, input, hooks?.rows)
+      const reply: Reply = {
+        outcome: 'created',
+        flow,
+        ...(hooks && { hooks: hooks.created }),
+        replayed: false,
+      }
+      return { type: 'reply', reply, needs: null }
     }
     if (input.on_conflict === 'use_existing') {
       return {
@@ -184,9 +192,10 @@ function verdictOf(verdict: SignalVerdict): Verdict {
   return typeof verdict === 'string' ? { type: verdict } : { type: 'reply', ...verdict }
 }
 
-/** A reply as it is kept: records hold nothing that JSON cannot carry. */
+/** A reply as it is kept: records hold nothing that JSON cannot carry. Secrets are shown once. */
 function asJson(reply: Reply | SignalReply): JsonObject {
-  return JSON.parse(JSON.stringify(reply)) as JsonObject
+  const blank = 'hooks' in reply && { hooks: reply.hooks?.map((one) => ({ ...one, secret: null })) }
+  return JSON.parse(JSON.stringify({ ...reply, ...blank })) as JsonObject
 }
 
 /** The kept answer to a repeat, or null when this is the first of its key. */

@@ -6,9 +6,10 @@ import { type JsonValue, jsonBytes } from '../domain/json.ts'
 import type { StepOutcome } from '../domain/outcome.ts'
 import type { DeliverMode, SignalRecord } from '../domain/signal.ts'
 import type { BranchSpec, SignalTarget, WaitSpec } from '../domain/wait.ts'
+import type { NewHookRow } from '../store/hooks.ts'
 import type { IdempotencyRef } from '../store/idempotency.ts'
 import type { InboundMessage } from '../store/inbound.ts'
-import type { Caller } from './change.ts'
+import type { Caller, CreatedHook } from './change.ts'
 
 /** A request to keep the answer under a key, and to give it again to a repeat. */
 export interface KeepReply {
@@ -49,6 +50,7 @@ export type CreateEntry = EntryBase & {
   flow_id: string
   shard: number
   input: NewFlow
+  hooks?: { rows: NewHookRow[]; created: CreatedHook[] }
 }
 export type ChangeEntry = EntryBase & {
   type: 'change'

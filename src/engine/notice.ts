@@ -34,6 +34,14 @@ export type Notice =
   | { type: 'signals_expired'; count: number }
   | { type: 'old_signals_deleted'; count: number }
   | { type: 'old_messages_deleted'; count: number }
+  | { type: 'old_deliveries_deleted'; count: number }
+  /** A receiver wants no more, or nothing has reached it for days: until somebody enables it nothing is sent. */
+  | { type: 'hook_disabled'; hook_id: string; namespace: string; reason: string }
+  /** All attempts were made. */
+  | { type: 'deliveries_failed'; count: number }
+  /** Results came after their leases had ended: others have sent these deliveries once more. */
+  | { type: 'deliveries_overtaken'; count: number }
+  | { type: 'delivery_not_sent'; delivery_id: string; cause: unknown }
   | { type: 'broker_connected'; broker: string; server: string }
   | { type: 'broker_disconnected'; broker: string; server: string }
   /** An inbound message can never become a signal; it was kept with the reason. */
@@ -87,6 +95,14 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
     level: 'debug',
     message: 'raw messages past their retention were deleted',
   },
+  old_deliveries_deleted: { level: 'debug', message: 'old deliveries were deleted' },
+  hook_disabled: { level: 'warn', message: 'a hook was disabled: its receiver takes nothing' },
+  deliveries_failed: { level: 'warn', message: 'deliveries of hooks failed for good' },
+  deliveries_overtaken: {
+    level: 'info',
+    message: 'deliveries took longer than their leases and were sent again',
+  },
+  delivery_not_sent: { level: 'error', message: 'the request of a delivery cannot be made' },
   broker_connected: { level: 'info', message: 'connected to the message broker' },
   broker_disconnected: {
     level: 'warn',

@@ -4,7 +4,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
-import { createEngine, type RunningEngine } from '../../src/engine/engine.ts'
+import { createEngine, type HookSettings, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import type { Outbound } from '../../src/engine/outbound.ts'
 import type { OutboundRules } from '../../src/engine/outbound-url.ts'
@@ -13,7 +13,7 @@ import { createApp } from '../../src/http/app.ts'
 import { createPushWire } from '../../src/http/push-wire.ts'
 import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
-import { noReceivers, signalSettings } from './engine.ts'
+import { hookSettings, noReceivers, signalSettings } from './engine.ts'
 import { createTestDatabase } from './postgres.ts'
 
 export interface ApiAnswer {
@@ -63,6 +63,7 @@ export interface ApiOptions {
   signals?: Partial<SignalSettings>
   /** Limits of steps. */
   steps?: { bytes?: number; memos?: number; open?: number }
+  hooks?: Partial<HookSettings>
   /** Where steps may be pushed to; anywhere when absent. */
   outboundRules?: OutboundRules
   /** Takes what the service sends; nobody does when absent. */
@@ -81,6 +82,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     signals = {},
     steps: { bytes = 262_144, memos = 1_000, open = 1_000 } = {},
     outboundRules = { allowPrivate: true },
+    hooks = {},
     outbound = noReceivers,
   } = options
   const database = await createTestDatabase()
@@ -106,6 +108,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
     steps: { bytes, memos: { bytes, count: memos } },
     streams: quota,
+    hooks: { ...hookSettings, ...hooks },
     push: {
       rules: outboundRules,
       wire: createPushWire({ depth: 32 }),

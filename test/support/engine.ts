@@ -6,7 +6,12 @@ import { vi } from 'vitest'
 import type { NewFlow } from '../../src/domain/create.ts'
 import type { FlowRecord } from '../../src/domain/flow.ts'
 import type { Caller } from '../../src/engine/change.ts'
-import { createEngine, type EngineOptions, type RunningEngine } from '../../src/engine/engine.ts'
+import {
+  createEngine,
+  type EngineOptions,
+  type HookSettings,
+  type RunningEngine,
+} from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import type { Outbound } from '../../src/engine/outbound.ts'
 import type { PushSettings } from '../../src/engine/push.ts'
@@ -29,6 +34,15 @@ export const signalSettings: SignalSettings = {
   kept: 1_000,
   payload_bytes: 262_144,
   retention: 30 * 86_400_000,
+}
+
+export const hookSettings: HookSettings = {
+  rules: { allowPrivate: true },
+  limit: 1_000,
+  timeout: 15_000,
+  retention: 7 * 86_400_000,
+  failed_retention: 30 * 86_400_000,
+  source: '/taskflow',
 }
 
 const pushSettings: PushSettings = {
@@ -80,6 +94,7 @@ export function openEngine(url: string, options: TestEngineOptions = {}): TestEn
     inbound: { allowUnsigned: false, retention: 30 * 24 * 60 * 60 * 1000 },
     steps: { bytes: 262_144, memos: { bytes: 262_144, count: 1_000 } },
     streams: { total: 2_000, perCaller: 1_000 },
+    hooks: hookSettings,
     push: pushSettings,
     outbound: noReceivers,
     listen: {},

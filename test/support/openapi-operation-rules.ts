@@ -160,6 +160,8 @@ export const operationRules: Rule[] = [
               'source_id',
               'message_id',
               'controller_id',
+              'hook_id',
+              'delivery_id',
             ].includes(name),
         ),
         ...paths.filter((path) => path.startsWith('/flows/{') && !path.includes('{flow_id}')),
