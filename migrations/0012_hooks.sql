@@ -37,8 +37,9 @@ create table hooks (
 
 -- What every batch asks for: whether there are any, and which of them want an event.
 create index hooks_live on hooks (namespace, controller_id) where flow_id is null and enabled;
-create index hooks_of_flow on hooks (flow_id) where flow_id is not null;
-create index hooks_by_time on hooks (namespace, created_at, id);
+-- Lists. Those of flows may be very many, and are in nobody's way.
+create index hooks_by_time on hooks (namespace, created_at, id) where flow_id is null;
+create index hooks_of_flow on hooks (flow_id, created_at, id) where flow_id is not null;
 
 -- What is to be sent, and what became of it: a row commits with the event that causes it. The body is
 -- made then and never again, so that every attempt sends the same bytes. There is no foreign key to

@@ -79,8 +79,8 @@ export type Command =
       random: number
       /** The step, locked. */
       known: StepRecord | null
-      /** The step that has the run already which the report wants to begin; looked up under the lock. */
-      next_known?: StepRecord | null
+      /** The step that has the run which the next step is to have, locked; none when absent. */
+      taken?: StepRecord | null
     }
   /** Time has ended an attempt of a step, or its last chance. */
   | { type: 'expire_step'; step_id: string; random: number; known: StepRecord | null }

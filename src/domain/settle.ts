@@ -7,7 +7,7 @@ import { changeMatchKeys } from './match-key.ts'
 import type { StepOutcome } from './outcome.ts'
 import type { NewStep, PlannedStep, StepDefaults, StepRecord } from './step.ts'
 import { discarded, failedAttempt, failFlow, ignored } from './step-end.ts'
-import { enqueued, nameOf, refusePlanned, saveStep } from './step-enqueue.ts'
+import { enqueued, nameOf, refuseReserved, saveStep } from './step-enqueue.ts'
 import { leaseLost, stepConflict } from './step-errors.ts'
 import { ended, orNull, planStep, stepError } from './step-life.ts'
 import { beginWait } from './waiting.ts'
@@ -40,6 +40,16 @@ export function settle(draft: Draft, command: Extract<Command, { type: 'settle' 
       { flow_id: flow.id },
     )
   }
+  const next = 'next' in outcome ? outcome.next : undefined
+  refuseReserved(flow, next?.run_id)
+  const taken = command.taken ?? null
+  const own = taken?.id === known.id
+  if (taken !== null && (own || outcome.kind === 'wait' || taken.runtime !== 'managed')) {
+    throw stepConflict(
+      taken,
+      'This flow has a step with this run_id already: choose another for the next one, or none.',
+    )
+  }
   const step = ended(known, outcome.kind === 'cancel' ? 'cancelled' : 'succeeded', at, {
     ...receipt,
     error: null,
@@ -57,12 +67,9 @@ export function settle(draft: Draft, command: Extract<Command, { type: 'settle' 
     { open_steps: flow.open_steps - 1 },
     { ...setMembers(outcome.state_patch), effects: [saveStep(step)], step },
   )
-  const begun = command.next_known ?? null
-  if (begun !== null && (outcome.kind === 'wait' || begun.runtime !== 'managed')) {
-    throw stepConflict(begun, 'This flow has a step of that run_id already: choose another one.')
-  }
-  // The same run again is the same step: the flow goes on with the one that is there.
-  if (outcome.kind === 'complete' || begun !== null) return settled
+  // The same run again is the same step: the flow goes on with the one that is there, as when several
+  // steps come to one end.
+  if (outcome.kind === 'complete' || taken !== null) return settled
   const decision = andThen(settled, (next) => goOn(draft.on(next), outcome, command.defaults, step))
   return { ...decision, step }
 }
@@ -78,7 +85,6 @@ function goOn(
   const by = { by: 'step', step_id: step.id }
   switch (outcome.kind) {
     case 'continue':
-      refusePlanned(flow, outcome.next)
       return enqueued(draft, planStep(outcome.next, defaults), true)
     case 'wait': {
       const { wait_id, wait, link } = outcome

@@ -18,7 +18,7 @@ export function enqueue(draft: Draft, command: Extract<Command, { type: 'enqueue
     throw stepConflict(known, 'This run is observed, not managed: choose another run_id.')
   }
   refuseEnded(flow)
-  refusePlanned(flow, command.step)
+  refuseReserved(flow, command.step.run_id)
   if (flow.open_steps >= limits.open_steps) {
     throw new FlowError(
       'limit_exceeded',
@@ -29,19 +29,19 @@ export function enqueue(draft: Draft, command: Extract<Command, { type: 'enqueue
   return enqueued(draft, planStep(command.step, command.defaults))
 }
 
-type Plan = Omit<PlannedStep, 'delay'> & Pick<NewStep, 'run_at'>
-
-/** A run that the present wait will begin cannot be begun before. */
-export function refusePlanned(flow: DecidedFlow, { run_id }: NewStep): void {
-  const planned = flow.wait?.next
-  if (planned === undefined || planned.run_id !== run_id) return
-  const { id: flow_id } = flow
+/**
+ * Refuses a run that the present wait will go on with: by then it must not be there.
+ */
+export function refuseReserved(flow: DecidedFlow, run_id: string | undefined): void {
+  if (run_id === undefined || flow.wait?.next?.run_id !== run_id) return
   throw new FlowError(
-    'step_conflict',
-    'The present wait will begin a step of this run_id when it is over: choose another one.',
-    { flow_id, step_id: planned.step_id, step_status: 'pending' },
+    'wait_conflict',
+    'This flow waits, and is to go on with a run of this name: choose another run_id.',
+    { flow_id: flow.id },
   )
 }
+
+type Plan = Omit<PlannedStep, 'delay'> & Pick<NewStep, 'run_at'>
 
 /** @param follows true for a step that the flow goes on with: it becomes its current step. */
 export function enqueued(

@@ -8,7 +8,15 @@ import type { StepRecord } from '../domain/step.ts'
 import type { Changes, Locked, Saved } from '../store/batch.ts'
 import { refText } from '../store/idempotency.ts'
 import type { Reply, SignalReply } from './change.ts'
-import type { ChangeEntry, CreateEntry, Entry, Item, KeepReply, SignalEntry } from './entry.ts'
+import {
+  type ChangeEntry,
+  type CreateEntry,
+  type Entry,
+  type Item,
+  type KeepReply,
+  nextRunOf,
+  type SignalEntry,
+} from './entry.ts'
 import { createSignalling, type SignalLimits, type SignalVerdict } from './signalling.ts'
 import { busy, createWorkspace, ended } from './workspace.ts'
 
@@ -129,9 +137,9 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
       }
       case 'settle': {
         const known = work.stepById(command.step_id)
-        const next = 'next' in command.outcome ? command.outcome.next?.run_id : undefined
-        const next_known = next === undefined ? null : work.step(flow_id, next)
-        return { ...command, known, next_known, defaults: work.defaults(flow) }
+        const run = nextRunOf(command.outcome)
+        const taken = run === null ? null : work.step(flow_id, run)
+        return { ...command, known, taken, defaults: work.defaults(flow) }
       }
       case 'expire_step':
       case 'retry_step':

@@ -125,6 +125,11 @@ export function waitOf(command: Command): WaitSpec | null {
   return command.type === 'settle' && command.outcome.kind === 'wait' ? command.outcome.wait : null
 }
 
+/** The run that the step after a report is to have, if the report names one. */
+export function nextRunOf(outcome: StepOutcome): string | null {
+  return 'next' in outcome ? (outcome.next?.run_id ?? null) : null
+}
+
 /** Bytes that an entry brings along beside what it does to flows. */
 export function messageBytes(entry: Entry): number {
   if (entry.type !== 'signal' || entry.signal.message === undefined) return 0

@@ -40,7 +40,7 @@ export interface Hooks {
   ): Promise<SecretReply>
   /** Throws `not_found`. */
   get(caller: Caller, id: string): Promise<HookView>
-  /** Newest first. */
+  /** Those of a flow, or without one those for all flows of the namespace, newest first. */
   list(
     caller: Caller,
     filter: { flow_id?: string; enabled?: boolean },

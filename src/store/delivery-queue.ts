@@ -234,15 +234,15 @@ export async function failPending(
     scope.writer,
     sql`
       with dead as materialized (
-        select d.id, d.shard from deliveries d
+        select d.id from deliveries d
         where d.status = 'pending' and d.lane = ${hook.lane} and d.hook_id = ${hook.hook_id}
           and d.lease_token is null
-          and not exists (select 1 from hooks h where h.id = d.hook_id and h.enabled)
+          and not exists (select 1 from hooks h where h.id = ${hook.hook_id} and h.enabled)
         limit ${limit}
         for no key update skip locked)
       update deliveries d set status = 'failed', next_attempt_at = null,
         settled_at = date_trunc('milliseconds', now())
-      from dead where d.id = dead.id and d.shard = dead.shard
+      where d.id = any(array(select id from dead))
       returning d.id`,
   )
   return failed.length

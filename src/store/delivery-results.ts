@@ -121,15 +121,14 @@ async function bringForward(
     runner,
     sql`
       with next as materialized (
-        select n.id, n.shard from json_to_recordset(${JSON.stringify(settled)}::json) as s(
+        select n.id from json_to_recordset(${JSON.stringify(settled)}::json) as s(
           hook_id uuid, flow_id uuid)
         cross join lateral (
-          select x.id, x.shard from deliveries x
+          select x.id from deliveries x
           where x.hook_id = s.hook_id and x.flow_id = s.flow_id and x.status = 'pending' and x.ordered
           order by x.revision limit 1) n)
       update deliveries d set next_attempt_at = least(d.next_attempt_at, ${timeOf(now)})
-      from next n
-      where d.id = n.id and d.shard = n.shard and d.status = 'pending' and d.lease_token is null
+      where d.id = any(array(select id from next)) and d.status = 'pending' and d.lease_token is null
         and d.attempt = d.attempts_before`,
   )
 }

@@ -91,12 +91,15 @@ export async function countHooks(
   runner: Runner,
   query: { namespace: string; flow_id: string | null; bound: number },
 ): Promise<number> {
-  const of = query.flow_id === null ? sql`flow_id is null` : sql`flow_id = ${query.flow_id}::uuid`
+  const of =
+    query.flow_id === null
+      ? sql`flow_id is null and namespace = ${query.namespace}`
+      : sql`flow_id = ${query.flow_id}::uuid`
   const [row] = await rows<{ count: number }>(
     runner,
     sql`
       select count(*)::integer as count from (
-        select 1 from hooks where namespace = ${query.namespace} and ${of} limit ${query.bound}) h`,
+        select 1 from hooks where ${of} limit ${query.bound}) h`,
   )
   return row?.count ?? 0
 }
@@ -129,7 +132,7 @@ export async function lockHook(
   return hook
 }
 
-/** Hooks of a namespace, newest first. */
+/** Hooks of a flow, or without one those of the namespace for all its flows, newest first. */
 export async function listHooks(
   scope: Scope,
   query: {
@@ -148,7 +151,7 @@ export async function listHooks(
       where ${join(
         [
           sql`namespace = ${query.namespace}`,
-          ...(flow_id === undefined ? [] : [sql`flow_id = ${flow_id}::uuid`]),
+          flow_id === undefined ? sql`flow_id is null` : sql`flow_id = ${flow_id}::uuid`,
           ...(enabled === undefined ? [] : [sql`enabled = ${enabled}`]),
           ...(before === undefined
             ? []

@@ -28,7 +28,7 @@ const usualOverlap = 'P1D'
 
 const listQuery = Type.Object(
   {
-    flow_id: Type.Optional(Type.String({ description: 'Hooks of this flow.' })),
+    flow_id: Type.Optional(Type.String({ description: 'Hooks of this flow alone.' })),
     enabled: Type.Optional(
       Type.Boolean({ description: 'Those that are enabled, or those that are not.' }),
     ),
@@ -86,7 +86,8 @@ export const hookRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         operationId: 'listHooks',
         tags,
         summary: 'List hooks',
-        description: 'Newest first, those of single flows among them.',
+        description:
+          'Those for all flows of the namespace, or with `flow_id` those of one flow. Newest first.',
         'x-problems': ['cursor_mismatch'],
         querystring: listQuery,
         response: { 200: ref(HookPageSchema) },

@@ -1,7 +1,7 @@
 // Reports of workers: what became of a step, or of several, and the next ones in the same answer.
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import { ref } from '../../contract/kit.ts'
 import {
   type ClaimNext,
@@ -138,7 +138,7 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       },
       config: { longPoll: true },
     },
-    async (request) => {
+    async (request, reply) => {
       const caller = callerOf(request)
       const { items, claim_next } = request.body
       const next = checkedNext(claim_next)
