@@ -95,13 +95,7 @@ export type Command =
       result: JsonValue
       reason?: string
     }
-  | {
-      type: 'reopen'
-      step_id: string
-      known: StepRecord | null
-      /** The steps of the flow that still run, looked up under its lock; none when absent. */
-      open?: StepRecord[]
-    }
+  | { type: 'reopen'; step_id: string; known: StepRecord | null }
   /** The tick found the flow due. */
   | { type: 'fire' }
   /** The tick could not fire the flow: set it aside. */

@@ -1,15 +1,14 @@
 // What an operator does about a dead step.
 
 import { refuseEnded, refuseTerminal } from './admission.ts'
-import type { Command, DecidedFlow, Decision, Effect } from './command.ts'
+import type { Command, DecidedFlow, Decision } from './command.ts'
 import { andThen, type Draft } from './draft.ts'
 import { FlowError } from './errors.ts'
 import { isTerminal } from './flow.ts'
 import type { StepRecord } from './step.ts'
 import { nameOf, saveStep } from './step-enqueue.ts'
 import { stepConflict, stepNotFound } from './step-errors.ts'
-import { attemptOf, ended, revived, scheduled } from './step-life.ts'
-import type { Timestamp } from './time.ts'
+import { ended, revived, scheduled } from './step-life.ts'
 
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
 
@@ -67,10 +66,9 @@ export function resolveStep(draft: Draft, command: Of<'resolve_step'>): Decision
 
 /**
  * Reopens a failed flow at one of its steps: the one way back from an end, and it is told. Steps that
- * still ran when it failed end: their workers were told to stop, and what they report to that is not
- * meant for a flow that goes on.
+ * ran when it failed were cancelled with it: what they report then is not meant for a flow that goes on.
  */
-export function reopen(draft: Draft, { step_id, known, open = [] }: Of<'reopen'>): Decision {
+export function reopen(draft: Draft, { step_id, known }: Of<'reopen'>): Decision {
   const { flow } = draft
   if (flow.status !== 'failed') {
     if (isTerminal(flow.status)) refuseTerminal(flow)
@@ -92,14 +90,9 @@ export function reopen(draft: Draft, { step_id, known, open = [] }: Of<'reopen'>
     'reopened',
     { ...nameOf(step), unset },
     { status: 'running', closed_at: null },
-    { patch: { merge: {}, unset }, effects: open.flatMap((left) => abandoned(left, draft.at)) },
+    { patch: { merge: {}, unset } },
   )
   return andThen(decision, (next) => revive(draft.on(next), step))
-}
-
-function abandoned(step: StepRecord, at: Timestamp): Effect[] {
-  const attempt = attemptOf(step, 'discarded', null, at)
-  return [saveStep(ended(step, 'cancelled', at)), { type: 'end_attempt', reach: 'local', attempt }]
 }
 
 /** Refuses what comes after the end; of a failed flow it says at which step that is taken back. */

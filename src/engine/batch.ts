@@ -146,13 +146,8 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
       case 'expire_step':
       case 'retry_step':
       case 'resolve_step':
-        return { ...command, known: work.stepById(command.step_id) }
       case 'reopen':
-        return {
-          ...command,
-          known: work.stepById(command.step_id),
-          open: work.openSteps(flow_id),
-        }
+        return { ...command, known: work.stepById(command.step_id) }
       case 'request_cancel':
         return { ...command, open: flow.open_steps > 0 ? work.openSteps(flow_id) : [] }
       default:

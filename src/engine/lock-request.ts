@@ -112,11 +112,8 @@ export function lockRequest(
       case 'expire_step':
       case 'retry_step':
       case 'resolve_step':
-        request.steps.push({ flow_id, step_id: command.step_id })
-        break
       case 'reopen':
         request.steps.push({ flow_id, step_id: command.step_id })
-        request.cancelling.push(flow_id)
         break
       case 'request_cancel':
         request.cancelling.push(flow_id)
