@@ -8,6 +8,7 @@ import type { RouteContext } from './context.ts'
 import { loopFault } from './depth.ts'
 import { bodyReader } from './inbound-body.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { controllerRoutes } from './routes/controllers.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
 import { engineRoutes } from './routes/engine.ts'
 import { eventStreamRoutes } from './routes/event-streams.ts'
@@ -80,6 +81,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     outcomeRoutes,
     stepRepairRoutes,
     memoRoutes,
+    controllerRoutes,
     eventRoutes,
     eventStreamRoutes,
     engineRoutes,
