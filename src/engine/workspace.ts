@@ -43,6 +43,8 @@ export interface Workspace {
   apply(decision: Decision): void
   /** Whether a flow was created in this batch. */
   isNew(id: string): boolean
+  /** Whether a flow has ended in this batch, with steps that have not. */
+  isClosing(id: string): boolean
   /** The open flow with a business key, `ended` if it was one when the batch began, or null. */
   holder(namespace: string, key: string): FlowRecord | typeof ended | null
   create(
@@ -172,6 +174,8 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     decide: (flow, command, actor) => decide(flow, command, actor, locked.now, limits),
     apply,
     isNew: (id) => changes.inserts.some((flow) => flow.id === id),
+    isClosing: (id) =>
+      effects.some(({ flow, effect }) => effect.type === 'close_steps' && flow.id === id),
     holder(namespace, key) {
       const holder = holders.get(keyText(namespace, key))
       if (holder === undefined) return null

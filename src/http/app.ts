@@ -1,5 +1,6 @@
 // The whole HTTP side: the server, all routes, and their documentation.
 
+import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -47,6 +48,8 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
 /** A server with every route of the service on the engine. It does not listen yet. */
 export function createApp(engine: Engine, options: AppOptions): FastifyInstance {
   const { version, shutdown, publicUrl = '', inboundBytes, streams, ...server } = options
+  // Each long poll listens to it; they are bounded by the connections.
+  setMaxListeners(0, shutdown)
   const app = createServer({ ...server, schemas: components })
   const context: RouteContext = {
     engine,

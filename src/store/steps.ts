@@ -193,7 +193,9 @@ export async function startSteps(
       update flow_steps s set
         run_at = greatest(s.run_at, ${at}::timestamptz),
         scheduled_at = greatest(s.run_at, ${at}::timestamptz),
-        rank = greatest(s.run_at, ${at}::timestamptz) + s.priority * interval '1 second',
+        -- Never past the last time that the wire can tell.
+        rank = least(timestamptz '9999-12-31 23:59:59.999Z',
+          greatest(s.run_at, ${at}::timestamptz) + s.priority * interval '1 second'),
         -- The sweeper makes it ready, and looks at its time-outs.
         wake_at = greatest(s.run_at, ${at}::timestamptz), updated_at = ${at}
       from held h where s.id = h.id and s.shard = h.shard`,

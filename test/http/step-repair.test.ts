@@ -247,6 +247,27 @@ describe('POST /flows/{flow_id}/reopen', () => {
   })
   const body = { controller_id: 'c', goal: 'g', owner_session_key: 'o', requester_origin: 'r' }
 
+  it('begins without the steps that still ran when the flow failed', async () => {
+    const of = await flow()
+    for (const run_id of ['fails', 'runs on', 'waits']) await enqueue(of, { run_id })
+    const [fails, runsOn] = await claim(of, { max: 2 })
+    await report(fails, { kind: 'fail', reason: 'x' })
+    const waits = (await read(`/flows/${of.id}/steps/waits`)) as { id: string; status: string }
+    expect(waits.status).toBe('cancelled')
+    expect((await post(`/flows/${of.id}/reopen`, { step_id: waits.id })).status).toBe(200)
+    // Its worker was told to stop: what it reports is not for the flow that goes on.
+    expect((await report(runsOn, { kind: 'cancel' })).body).toMatchObject({
+      discarded: true,
+      flow: { status: 'running' },
+    })
+    expect(await read(`/steps/${runsOn.id}`)).toMatchObject({
+      status: 'cancelled',
+      attempts: [{ outcome: 'discarded', worker_id: 'w' }],
+    })
+    expect((await report(await take(of), { kind: 'complete' })).body.flow.status).toBe('running')
+    await send('POST', `/flows/${of.id}/finish`)
+  })
+
   it('refuses all but failed flows, and steps that are not theirs', async () => {
     const { of, step } = await failed()
     const other = await dead()
