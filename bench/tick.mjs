@@ -124,7 +124,7 @@ function openEngine(url) {
   const engine = createEngine({
     scope: database.scope,
     version: 'bench',
-    limits: { state_bytes: 262_144, labels: 32 },
+    limits: { state_bytes: 262_144, labels: 32, open_steps: 1_000 },
     signals: {
       ttl: 86_400_000,
       max_ttl: 86_400_000,

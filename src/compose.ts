@@ -11,8 +11,11 @@ import { createEngine, type RunningEngine } from './engine/engine.ts'
 import { dispatchConnections } from './engine/hook-dispatcher.ts'
 import { reportTo } from './engine/notice.ts'
 import { createOutbound } from './engine/outbound.ts'
+import { claimLanes } from './engine/step-claims.ts'
+import { pushLanes } from './engine/step-executor.ts'
 import { tickLanes } from './engine/wait-engine.ts'
 import { createApp } from './http/app.ts'
+import { createPushWire } from './http/push-wire.ts'
 import type { createBridge } from './nats/bridge.ts'
 import { bridgeSettings } from './nats/settings.ts'
 import { type Database, openDatabase } from './store/db.ts'
@@ -150,7 +153,15 @@ function assemble(
   const report = reportTo(logger)
   const database: Database = openDatabase({
     connectionString: place.url,
-    writers: config.TASKFLOW_COMMIT_CONCURRENCY + slowLanes + tickLanes + dispatchConnections,
+    // Heartbeats, the sweeper of steps and what pushes come to have one of their own as well.
+    writers:
+      config.TASKFLOW_COMMIT_CONCURRENCY +
+      slowLanes +
+      tickLanes +
+      claimLanes +
+      pushLanes +
+      dispatchConnections +
+      3,
     readers: config.TASKFLOW_READ_CONNECTIONS,
     applicationName: 'taskflow',
     onError: (error) => report({ type: 'connection_failed', error }),
@@ -164,6 +175,7 @@ function assemble(
     limits: {
       state_bytes: config.TASKFLOW_STATE_LIMIT_BYTES,
       labels: config.TASKFLOW_LABELS_LIMIT,
+      open_steps: config.TASKFLOW_OPEN_STEPS_LIMIT,
     },
     signals: {
       ttl: config.TASKFLOW_SIGNAL_TTL,
@@ -183,6 +195,10 @@ function assemble(
       allowUnsigned: config.TASKFLOW_ALLOW_UNSIGNED_SOURCES,
       retention: config.TASKFLOW_MESSAGE_RETENTION,
     },
+    steps: {
+      bytes: config.TASKFLOW_STEP_LIMIT_BYTES,
+      memos: { bytes: config.TASKFLOW_STEP_LIMIT_BYTES, count: config.TASKFLOW_MEMOS_LIMIT },
+    },
     streams: {
       total: config.TASKFLOW_STREAMS_LIMIT,
       perCaller: config.TASKFLOW_STREAMS_PER_CALLER,
@@ -194,6 +210,11 @@ function assemble(
       retention: config.TASKFLOW_DELIVERY_RETENTION,
       failed_retention: config.TASKFLOW_FAILED_DELIVERY_RETENTION,
       source: publicUrl ?? '/taskflow',
+    },
+    push: {
+      rules,
+      wire: createPushWire({ depth: config.TASKFLOW_JSON_DEPTH }),
+      answerBytes: config.TASKFLOW_BODY_LIMIT_BYTES,
     },
     outbound,
     listen: { connectionString: place.directUrl },

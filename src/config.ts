@@ -89,6 +89,14 @@ export const configSchema = Type.Object({
     'Largest state of a flow, as JSON.',
   ),
   TASKFLOW_LABELS_LIMIT: integer(32, 0, 256, 'Labels of a flow.'),
+  TASKFLOW_OPEN_STEPS_LIMIT: integer(1_000, 1, 10_000, 'Steps of one flow that are not settled.'),
+  TASKFLOW_STEP_LIMIT_BYTES: integer(
+    262_144,
+    1_024,
+    4_194_304,
+    'Largest input, result or checkpoint of a step, and largest memo, as JSON.',
+  ),
+  TASKFLOW_MEMOS_LIMIT: integer(1_000, 1, 100_000, 'Memos of one flow.'),
   TASKFLOW_SIGNAL_TTL: duration(
     'P1D',
     'PT0S',
@@ -169,7 +177,7 @@ export const configSchema = Type.Object({
   TASKFLOW_MESSAGE_RETENTION: duration('P30D', 'PT1M', 'How long raw inbound messages are kept.'),
   TASKFLOW_OUTBOUND_ALLOW_PRIVATE: flag(
     false,
-    'Let hooks point to private and loopback addresses, to any port and to plain http://. For development.',
+    'Let hooks and controllers point to private and loopback addresses, to any port and to plain http://. For development.',
   ),
   TASKFLOW_HOOK_TIMEOUT: duration('PT15S', 'PT0.1S', 'For one request of a hook, answer and all.'),
   TASKFLOW_HOOKS_LIMIT: integer(1_000, 0, 100_000, 'Hooks of one namespace.'),

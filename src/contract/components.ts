@@ -1,5 +1,6 @@
 // All named schemas of the wire, in the order in which the OpenAPI document lists them.
 
+import { controllerComponents } from './controller.ts'
 import { deliveryComponents } from './delivery.ts'
 import { engineComponents } from './engine.ts'
 import { eventComponents } from './event.ts'
@@ -9,10 +10,14 @@ import { hookComponents } from './hook.ts'
 import { inboundComponents } from './inbound.ts'
 import type { Component } from './kit.ts'
 import { linkComponents } from './link.ts'
+import { memoComponents } from './memo.ts'
+import { newStepComponents } from './new-step.ts'
+import { outcomeComponents } from './outcome.ts'
 import { problemComponents } from './problem.ts'
 import { signalComponents } from './signal.ts'
 import { sourceComponents } from './source.ts'
 import { stepComponents } from './step.ts'
+import { stepWorkComponents } from './step-work.ts'
 import { verificationComponents } from './verification.ts'
 import { waitComponents } from './wait.ts'
 
@@ -28,6 +33,11 @@ export const components: readonly Component[] = [
   ...deliveryComponents,
   ...explainComponents,
   ...stepComponents,
+  ...newStepComponents,
+  ...stepWorkComponents,
+  ...outcomeComponents,
+  ...memoComponents,
+  ...controllerComponents,
   ...eventComponents,
   ...engineComponents,
   ...problemComponents,

@@ -3,7 +3,16 @@
 import type { FlowEvent } from './event.ts'
 import type { FlowControl } from './flow.ts'
 import type { JsonObject, JsonValue, StatePatch } from './json.ts'
-import type { Observation, StepRecord } from './step.ts'
+import type { NewLink } from './link.ts'
+import type { StepOutcome } from './outcome.ts'
+import type {
+  AttemptRecord,
+  NewStep,
+  Observation,
+  PlannedStep,
+  StepDefaults,
+  StepRecord,
+} from './step.ts'
 import type { Timestamp } from './time.ts'
 import type { SignalTarget, WaitSpec } from './wait.ts'
 
@@ -16,6 +25,8 @@ export type Command =
       wait: WaitSpec
       /** Asks for a link that ends this wait. */
       link?: NewLink
+      /** The step that the flow goes on with when the wait is over. */
+      next?: PlannedStep
     }
   | { type: 'move_timer'; at: Timestamp }
   | { type: 'resume'; state_patch?: JsonObject; wait_id?: string }
@@ -31,7 +42,14 @@ export type Command =
   | { type: 'update_labels'; labels: Record<string, string | null> }
   | { type: 'finish'; final_state?: JsonObject }
   | { type: 'fail'; reason: string }
-  | { type: 'request_cancel'; reason?: string }
+  | {
+      type: 'request_cancel'
+      reason?: string
+      /** Milliseconds that running steps are given; then the flow is cancelled whatever they do. */
+      grace?: number
+      /** The steps of the flow that are not settled, looked up under its lock; none when absent. */
+      open?: StepRecord[]
+    }
   | { type: 'cancel'; reason?: string }
   | {
       type: 'observe'
@@ -41,20 +59,47 @@ export type Command =
       /** The step as it is stored, looked up under the flow's lock. */
       known: StepRecord | null
     }
+  | {
+      type: 'enqueue'
+      step: NewStep
+      defaults: StepDefaults | null
+      /** The step that has this run already, looked up under the flow's lock. */
+      known: StepRecord | null
+    }
+  | {
+      type: 'settle'
+      step_id: string
+      /** Of the claim that the report is about. */
+      token: string
+      /** Tells a repeat of the report from another one. */
+      hash: string
+      outcome: StepOutcome
+      defaults: StepDefaults | null
+      /** From 0 up to 1, for the pause before a retry. */
+      random: number
+      /** The step, locked. */
+      known: StepRecord | null
+      /** The step that has the run which the next step is to have, locked; none when absent. */
+      taken?: StepRecord | null
+    }
+  /** Time has ended an attempt of a step, or its last chance. */
+  | { type: 'expire_step'; step_id: string; random: number; known: StepRecord | null }
+  /** What an operator does about a dead step. */
+  | { type: 'retry_step'; step_id: string; known: StepRecord | null }
+  | {
+      type: 'resolve_step'
+      step_id: string
+      known: StepRecord | null
+      /** Skipped without a result. */
+      skipped: boolean
+      result: JsonValue
+      reason?: string
+    }
+  | { type: 'reopen'; step_id: string; known: StepRecord | null }
   /** The tick found the flow due. */
   | { type: 'fire' }
   /** The tick could not fire the flow: set it aside. */
   | { type: 'quarantine'; reason: string }
-
-/** A link to be made with a wait. The token itself is known only to whoever asked. */
-export interface NewLink {
-  /** SHA-256 of the token, in hex. */
-  token_hash: string
-  /** Milliseconds until it stops working, or null: with its wait. */
-  ttl: number | null
-  /** A JSON Schema that payloads must fit, or null. */
-  schema: JsonObject | null
-}
 
 /** A flow as `decide` sees it. The state is there when it had to be read. */
 export type DecidedFlow = FlowControl & { state?: JsonObject }
@@ -86,6 +131,11 @@ export type Effect = { reach: 'local' | 'remote' } & (
       schema: JsonObject | null
     }
   | { type: 'save_step'; step: StepRecord }
+  | { type: 'end_attempt'; attempt: AttemptRecord }
+  /** The flow has ended: its open steps are cancelled, and those that run are told. */
+  | { type: 'close_steps' }
+  /** The flow has started: steps that were held can be run. */
+  | { type: 'start_steps' }
 )
 
 /** What became of a command that was not refused. */
@@ -98,6 +148,9 @@ export type Outcome =
   | 'delivered'
   | 'unmatched'
   | 'stale'
+  /** A report that came too late to count, or was counted before. */
+  | 'discarded'
+  | 'repeated'
 
 export interface Decision {
   /** The flow as it is afterwards; the very same object when nothing changed. */
@@ -107,7 +160,7 @@ export interface Decision {
   events: FlowEvent[]
   effects: Effect[]
   outcome: Outcome
-  /** The step that an observation was about, as it is afterwards. */
+  /** The step that the command was about, as it is afterwards. */
   step?: StepRecord
 }
 
@@ -115,4 +168,6 @@ export interface Decision {
 export interface DomainLimits {
   state_bytes: number
   labels: number
+  /** Steps of one flow that are not settled. */
+  open_steps: number
 }

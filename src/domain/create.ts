@@ -1,12 +1,13 @@
 // How a flow is born: its first record and the events that tell of it.
 
-import type { DomainLimits } from './command.ts'
+import type { Command, DecidedFlow, DomainLimits } from './command.ts'
 import { decide } from './decide.ts'
 import { FlowError } from './errors.ts'
 import type { FlowEvent } from './event.ts'
 import type { FlowMode, FlowRecord } from './flow.ts'
 import { type JsonObject, jsonBytes } from './json.ts'
 import { mergeLabels } from './labels.ts'
+import type { NewStep, StepDefaults, StepRecord } from './step.ts'
 import type { Timestamp } from './time.ts'
 
 /** A flow as it is asked for. */
@@ -30,18 +31,23 @@ export interface NewFlow {
   routing_key?: string
   /** Whether to be born running. */
   start?: boolean
+  /** Steps to begin with; the flow is then born running. */
+  steps?: NewStep[]
 }
 
 /**
- * Makes the first record of a flow, with one event for each of its revisions: `created`, and
- * `started` when it is born running. Throws `limit_exceeded`.
+ * Makes the first record of a flow, with one event for each of its revisions: `created`, `started`
+ * when it is born running, and one for each of its steps. Throws `limit_exceeded`.
+ *
+ * @param defaults what its controller says of steps, when there are any.
  */
 export function createFlow(
   place: { id: string; shard: number; namespace: string; actor: string },
   input: NewFlow,
   now: Timestamp,
   limits: DomainLimits,
-): { flow: FlowRecord; events: FlowEvent[] } {
+  defaults: StepDefaults | null = null,
+): { flow: FlowRecord; events: FlowEvent[]; steps: StepRecord[] } {
   const { id, shard, namespace, actor } = place
   const state = input.state ?? {}
   const labels = mergeLabels({}, input.labels ?? {}, limits.labels)
@@ -74,6 +80,7 @@ export function createFlow(
     last_xid: '0',
     hooked: false,
     state_bytes: bytes,
+    open_steps: 0,
     created_at: now,
     updated_at: now,
     closed_at: null,
@@ -98,7 +105,22 @@ export function createFlow(
     actor,
     at: now,
   }
-  if (born.mode === 'managed' && input.start !== true) return { flow: born, events: [created] }
-  const { flow, events } = decide(born, { type: 'start' }, actor, now, limits)
-  return { flow: { ...flow, state }, events: [created, ...events] }
+  const { steps = [] } = input
+  if (born.mode === 'managed' && input.start !== true && steps.length === 0) {
+    return { flow: born, events: [created], steps: [] }
+  }
+  const commands: Command[] = [
+    { type: 'start' },
+    ...steps.map((step): Command => ({ type: 'enqueue', step, defaults, known: null })),
+  ]
+  const events = [created]
+  const records: StepRecord[] = []
+  let flow: DecidedFlow = born
+  for (const command of commands) {
+    const decision = decide(flow, command, actor, now, limits)
+    events.push(...decision.events)
+    if (decision.step !== undefined) records.push(decision.step)
+    flow = decision.flow
+  }
+  return { flow: { ...flow, state }, events, steps: records }
 }

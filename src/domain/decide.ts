@@ -2,12 +2,17 @@
 // flow's status is set.
 
 import { admit, refuseEnded, refuseTerminal } from './admission.ts'
+import { requestCancel } from './cancel.ts'
 import type { Command, DecidedFlow, Decision, DomainLimits } from './command.ts'
 import { createDraft, setMembers } from './draft.ts'
 import { isTerminal } from './flow.ts'
 import { mergeLabels } from './labels.ts'
 import { changeMatchKeys } from './match-key.ts'
 import { observe } from './observe.ts'
+import { settle } from './settle.ts'
+import { expireStep } from './step-end.ts'
+import { enqueue } from './step-enqueue.ts'
+import { reopen, resolveStep, retryStep } from './step-repair.ts'
 import type { Timestamp } from './time.ts'
 import { waitFault } from './timer.ts'
 import { beginWait, fireWait, moveTimer, resumeByHand, takeSignal } from './waiting.ts'
@@ -97,29 +102,31 @@ export function decide(
         effects: changeMatchKeys(flow, null),
       })
     }
-    case 'request_cancel': {
-      refuseTerminal(flow)
-      if (flow.cancel_requested) return unchanged('unchanged')
-      const reason = command.reason ?? null
-      return change('cancel_requested', reason === null ? {} : { reason }, {
-        cancel_requested: true,
-        cancel_reason: reason,
-        // Due now: nothing runs for such a flow, so the next tick may cancel it.
-        ...(flow.status === 'running' ? {} : { wake_at: at }),
-      })
-    }
+    case 'request_cancel':
+      return requestCancel(draft, command)
     case 'cancel': {
       refuseTerminal(flow)
       return cancelled(command.reason ?? flow.cancel_reason, 'caller')
     }
     case 'observe':
       return observe(draft, command)
+    case 'enqueue':
+      return enqueue(draft, command)
+    case 'settle':
+      return settle(draft, command)
+    case 'expire_step':
+      return expireStep(draft, command)
+    case 'retry_step':
+      return retryStep(draft, command)
+    case 'resolve_step':
+      return resolveStep(draft, command)
+    case 'reopen':
+      return reopen(draft, command)
     case 'fire': {
       if (isTerminal(flow.status) || flow.wake_at === null) return unchanged('unchanged')
       if (flow.cancel_requested) {
-        return flow.status === 'running'
-          ? unchanged('unchanged')
-          : cancelled(flow.cancel_reason, 'request')
+        // A running flow is due when nothing runs for it any more, or when its grace is over.
+        return flow.wake_at > at ? unchanged('unchanged') : cancelled(flow.cancel_reason, 'request')
       }
       const fault =
         flow.status === 'waiting' ? waitFault(flow.wait) : `a ${flow.status} flow has no timer`

@@ -17,12 +17,17 @@ interface More {
 
 export interface Draft {
   flow: DecidedFlow
+  limits: DomainLimits
   /** When the change happens: never before the one that came before it, whatever the clock did meanwhile. */
   at: Timestamp
   /** One revision with its event. Throws `limit_exceeded` when the state would outgrow its limit. */
   change(kind: EventKind, payload: JsonObject, next: Partial<DecidedFlow>, more?: More): Decision
   /** No revision, no event. */
   unchanged(outcome: Outcome, step?: StepRecord): Decision
+  /** Changes of a step that its flow does not notice: no revision, no event. */
+  aside(outcome: Outcome, step: StepRecord, effects: Effect[]): Decision
+  /** A draft of what comes next, on the flow as a decision leaves it. */
+  on(flow: DecidedFlow): Draft
   /** The members that set a status and end the present wait, if there is one. */
   leave(status: FlowStatus): Partial<DecidedFlow>
 }
@@ -36,6 +41,7 @@ export function createDraft(
   const at = laterOf(now, flow.updated_at)
   return {
     flow,
+    limits,
     at,
     change(kind, payload, next, more = {}) {
       const revision = flow.revision + 1
@@ -43,11 +49,12 @@ export function createDraft(
       const changed: DecidedFlow = { ...flow, ...next, revision, updated_at: at }
       const patch = more.patch ?? null
       if (patch !== null) patchState(changed, flow, patch, limits)
+      const effects = [...(more.effects ?? []), ...stepEffects(flow, changed)]
       return {
         flow: changed,
         patch,
         events: [event],
-        effects: more.effects ?? [],
+        effects,
         outcome: more.outcome ?? 'changed',
         ...(more.step === undefined ? {} : { step: more.step }),
       }
@@ -60,12 +67,54 @@ export function createDraft(
       outcome,
       ...(step === undefined ? {} : { step }),
     }),
+    aside: (outcome, step, effects) => ({
+      flow,
+      patch: null,
+      events: [],
+      effects,
+      outcome,
+      step,
+    }),
+    on: (next) => createDraft(next, actor, now, limits),
     leave: (status) => ({
       status,
       wait: null,
       wake_at: null,
       ...(isTerminal(status) ? { closed_at: at } : {}),
     }),
+  }
+}
+
+/** What the open steps of a flow learn of its change: that it has started, or that it has ended. */
+function stepEffects(before: DecidedFlow, changed: DecidedFlow): Effect[] {
+  if (before.status === changed.status || changed.open_steps === 0) return []
+  if (isTerminal(changed.status)) {
+    changed.open_steps = 0
+    return [{ type: 'close_steps', reach: 'local' }]
+  }
+  return before.status === 'created' ? [{ type: 'start_steps', reach: 'local' }] : []
+}
+
+/** Two changes of one request, as one decision. The outcome is that of the first. */
+export function andThen(first: Decision, next: (flow: DecidedFlow) => Decision): Decision {
+  const second = next(first.flow)
+  const step = second.step ?? first.step
+  return {
+    flow: second.flow,
+    patch: joinPatches(first.patch, second.patch),
+    events: [...first.events, ...second.events],
+    effects: [...first.effects, ...second.effects],
+    outcome: first.outcome,
+    ...(step !== undefined && { step }),
+  }
+}
+
+/** One patch that does what two do one after the other. */
+function joinPatches(first: StatePatch | null, second: StatePatch | null): StatePatch | null {
+  if (first === null || second === null) return first ?? second
+  return {
+    merge: { ...first.merge, ...second.merge },
+    unset: [...first.unset.filter((name) => !Object.hasOwn(second.merge, name)), ...second.unset],
   }
 }
 

@@ -3,6 +3,7 @@
 import type { FlowStatus } from './flow.ts'
 import type { JsonObject } from './json.ts'
 import type { LinkDecision } from './link.ts'
+import type { StepStatus } from './step.ts'
 import type { Wait } from './wait.ts'
 
 /** One fault of an input, with a JSON Pointer (RFC 6901) to the member at fault. */
@@ -44,10 +45,14 @@ export interface ErrorDetails {
     allowed: FlowStatus[]
     wait: Wait | null
   }
-  already_terminal: { flow_id: string; flow_status: FlowStatus }
+  precondition_failed: { flow_id: string; key: string }
+  /** `step_id`: where a failed flow can be reopened. */
+  already_terminal: { flow_id: string; flow_status: FlowStatus; step_id?: string }
   cancel_pending: { flow_id: string }
   stale_wait: { flow_id: string; expected: string; actual: string | null }
   wait_conflict: { flow_id: string }
+  step_conflict: { flow_id: string; step_id: string; step_status: StepStatus }
+  lease_lost: { step_id: string; attempt?: number }
   key_conflict: { flow_id: string; key: string }
   already_exists: { resource: string; id: string }
   signature_invalid: Record<never, never>

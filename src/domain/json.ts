@@ -24,6 +24,17 @@ export function applyPatch(state: JsonObject, patch: StatePatch): JsonObject {
   return next
 }
 
+/** JSON with the members of every object in the order of their names: the same for equal values. */
+export function canonicalJson(value: unknown): string {
+  if (value === undefined) return ''
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join()}]`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`).join()}}`
+}
+
 /** The size of a value as compact JSON in UTF-8, in bytes. */
 export function jsonBytes(value: JsonValue): number {
   return utf8Bytes(JSON.stringify(value))

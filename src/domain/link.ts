@@ -8,6 +8,16 @@ import type { Wait } from './wait.ts'
 /** Who is named in the audit log when somebody used a link: whoever had it. */
 export const linkActor = 'link'
 
+/** A link to be made with a wait. The token itself is known only to whoever asked. */
+export interface NewLink {
+  /** SHA-256 of the token, in hex. */
+  token_hash: string
+  /** Milliseconds until it stops working, or null: with its wait. */
+  ttl: number | null
+  /** A JSON Schema that payloads must fit, or null. */
+  schema: JsonObject | null
+}
+
 /** What ended a wait, or the link to it. */
 export const linkEnders = [
   'link',

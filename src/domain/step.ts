@@ -1,7 +1,9 @@
 // What a step is, and when an observation of a mirrored step counts.
 
-import { type JsonValue, jsonEqual } from './json.ts'
+import { type JsonObject, type JsonValue, jsonEqual } from './json.ts'
+import type { RetryPolicy, RetrySpec } from './retry.ts'
 import type { Timestamp } from './time.ts'
+import type { TimeSpec } from './wait.ts'
 
 export const stepStatuses = ['pending', 'running', 'succeeded', 'failed', 'cancelled'] as const
 export type StepStatus = (typeof stepStatuses)[number]
@@ -9,16 +11,81 @@ export type StepStatus = (typeof stepStatuses)[number]
 export const stepRuntimes = ['managed', 'mirrored'] as const
 export type StepRuntime = (typeof stepRuntimes)[number]
 
+export const deadPolicies = ['fail', 'park'] as const
+/** What becomes of a flow when a step dies: it fails, or stays as it is for somebody to decide. */
+export type DeadPolicy = (typeof deadPolicies)[number]
+
+/** Time-outs of a step, in milliseconds. */
+export type StepTimeouts = {
+  /** From being due until it is claimed. Past it the step dies: another attempt would wait no less. */
+  schedule_to_start?: number
+  /** Of one attempt, whatever its heartbeats say. */
+  start_to_close?: number
+  /** Over all attempts. */
+  schedule_to_close?: number
+  /** Between two heartbeats: the longest lease of a claim. */
+  heartbeat?: number
+}
+
+/** Why an attempt failed. */
+export type StepError = {
+  message: string
+  /** For programs: what `non_retryable` names. */
+  code?: string
+  details?: JsonValue
+  retryable: boolean
+  at: Timestamp
+}
+
+/** A managed step as it is asked for. */
+export interface NewStep {
+  step_id: string
+  /** The caller's name of the run; the step's own id when absent. */
+  run_id?: string
+  task: string
+  input?: JsonValue
+  /** At once when absent. */
+  run_at?: TimeSpec
+  priority?: number
+  retry?: RetrySpec
+  timeouts?: StepTimeouts
+  on_dead?: DeadPolicy
+}
+
+/** What a controller says of all its steps that do not say it themselves. */
+export interface StepDefaults {
+  retry: RetrySpec | null
+  on_dead: DeadPolicy
+}
+
+/** A step that a wait brings along: everything about it is settled but when it begins. */
+export type PlannedStep = {
+  step_id: string
+  run_id: string
+  task: string
+  input: JsonValue
+  /** Milliseconds after its wait ended. */
+  delay: number
+  priority: number
+  max_attempts: number
+  retry: RetryPolicy
+  timeouts: StepTimeouts | null
+  on_dead: DeadPolicy
+}
+
 export interface StepRecord {
   id: string
   shard: number
+  namespace: string
   flow_id: string
+  controller_id: string
   run_id: string
   runtime: StepRuntime
   task: string
   status: StepStatus
   input: JsonValue
   result: JsonValue
+  /** Of a managed step: why its newest failed attempt failed. */
   error: JsonValue
   child_session_key: string | null
   attempt: number
@@ -31,6 +98,58 @@ export interface StepRecord {
   observed_at: Timestamp | null
   created_at: Timestamp
   updated_at: Timestamp
+  /** Whether it can be claimed now. */
+  ready: boolean
+  /** The order of claims among those that are ready. */
+  rank: Timestamp | null
+  /** When time alone changes it, or null. */
+  wake_at: Timestamp | null
+  on_dead: DeadPolicy
+  retry: RetryPolicy | null
+  timeouts: StepTimeouts | null
+  /** When it was first to be run. */
+  scheduled_at: Timestamp | null
+  /** When the newest attempt was claimed. */
+  started_at: Timestamp | null
+  claims: number
+  /** Leases in a row that ended without a word. */
+  interruptions: number
+  /** Of the newest claim, as long as a report under it counts. */
+  lease_token: string | null
+  lease_ms: number | null
+  /** Claimed to be pushed to its controller. */
+  pushed: boolean
+  cancel_requested: boolean
+  progress: JsonValue
+  checkpoint: JsonValue
+  /** What ended the wait that it follows; null when it follows none. */
+  signal: { payload?: JsonValue } | null
+  settled_token: string | null
+  settled_hash: string | null
+}
+
+export const attemptOutcomes = [
+  'succeeded',
+  'error',
+  'lease_expired',
+  'timed_out',
+  'released',
+  'discarded',
+] as const
+export type AttemptOutcome = (typeof attemptOutcomes)[number]
+
+/** An attempt that ended without settling its step. */
+export interface AttemptRecord {
+  step_id: string
+  flow_id: string
+  claim: number
+  attempt: number
+  shard: number
+  started_at: Timestamp
+  ended_at: Timestamp
+  outcome: Exclude<AttemptOutcome, 'succeeded'>
+  worker_id: string | null
+  error: JsonObject | null
 }
 
 /** A report on work that runs elsewhere. An absent member leaves what is stored as it is. */
@@ -73,7 +192,7 @@ export function judgeObservation(
  * @param at the database's time, which dates an observation that has no date of its own.
  */
 export function observedStep(
-  flow: { id: string; shard: number },
+  flow: StepHome,
   known: StepRecord | null,
   seen: Observation,
   id: string,
@@ -91,17 +210,31 @@ export function observedStep(
   }
 }
 
-function newMirroredStep(
-  flow: { id: string; shard: number },
-  id: string,
-  at: Timestamp,
-): StepRecord {
+function newMirroredStep(flow: StepHome, id: string, at: Timestamp): StepRecord {
+  return { ...blankStep(flow, id, at), runtime: 'mirrored' }
+}
+
+/** The flow that a step belongs to. */
+export interface StepHome {
+  id: string
+  shard: number
+  namespace: string
+  controller_id: string
+}
+
+/** Points of priority when nobody says: in the middle, so that others can come before it and after. */
+export const defaultPriority = 1_000
+
+/** A step that nothing is known of yet. */
+export function blankStep(flow: StepHome, id: string, at: Timestamp): StepRecord {
   return {
     id,
     shard: flow.shard,
+    namespace: flow.namespace,
     flow_id: flow.id,
-    run_id: '',
-    runtime: 'mirrored',
+    controller_id: flow.controller_id,
+    run_id: id,
+    runtime: 'managed',
     task: '',
     status: 'pending',
     input: null,
@@ -110,12 +243,31 @@ function newMirroredStep(
     child_session_key: null,
     attempt: 0,
     max_attempts: 1,
-    priority: 1000,
+    priority: defaultPriority,
     run_at: null,
     lease_until: null,
     worker_id: null,
     observed_at: null,
     created_at: at,
     updated_at: at,
+    ready: false,
+    rank: null,
+    wake_at: null,
+    on_dead: 'fail',
+    retry: null,
+    timeouts: null,
+    scheduled_at: null,
+    started_at: null,
+    claims: 0,
+    interruptions: 0,
+    lease_token: null,
+    lease_ms: null,
+    pushed: false,
+    cancel_requested: false,
+    progress: null,
+    checkpoint: null,
+    signal: null,
+    settled_token: null,
+    settled_hash: null,
   }
 }

@@ -23,3 +23,11 @@ export function inWords(ms: number): string {
 export function millisBetween(from: Timestamp, to: Timestamp): number {
   return Date.parse(to) - Date.parse(from)
 }
+
+/** The last instant that a timestamp's fixed width can hold, in Unix milliseconds. */
+export const lastInstant = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+
+/** So many milliseconds later, or the last instant when that would leave the calendar. */
+export function after(at: Timestamp, ms: number): Timestamp {
+  return new Date(Math.min(Date.parse(at) + ms, lastInstant)).toISOString()
+}

@@ -1,7 +1,7 @@
 // How a wait begins, what of it is due, and what is wrong with one that cannot be fired.
 
 import { invalid } from './errors.ts'
-import type { Timestamp } from './time.ts'
+import { lastInstant, type Timestamp } from './time.ts'
 import {
   type Branch,
   type BranchSpec,
@@ -11,9 +11,6 @@ import {
   type WaitSpec,
   wakeTimeOf,
 } from './wait.ts'
-
-/** The last instant that a timestamp's fixed width can hold. */
-const lastInstant = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
 /** The time that is asked for, from now on. Throws when a relative one would leave the calendar. */
 export function timeOf(spec: TimeSpec, since: Timestamp, pointer: string): Timestamp {

@@ -1,5 +1,6 @@
 // What a flow can wait for.
 
+import type { PlannedStep } from './step.ts'
 import type { Timestamp } from './time.ts'
 
 export const waitKinds = ['timer', 'external_event', 'manual', 'any', 'all'] as const
@@ -46,6 +47,8 @@ export type Wait = {
   on_timeout?: TimeoutAction
   /** There is a link that ends this wait; null when it lives as long as the wait. */
   link_expires_at?: Timestamp | null
+  /** The step that the flow goes on with. */
+  next?: PlannedStep
 } & (
   | Branch
   | { kind: 'any'; of: Branch[] }

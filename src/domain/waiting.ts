@@ -2,10 +2,11 @@
 
 import { admit, refuseEnded } from './admission.ts'
 import type { Command, DecidedFlow, Decision } from './command.ts'
-import { type Draft, laterOf, setMembers } from './draft.ts'
+import { andThen, type Draft, laterOf, setMembers } from './draft.ts'
 import { FlowError } from './errors.ts'
 import type { JsonObject, JsonValue } from './json.ts'
 import { changeMatchKeys } from './match-key.ts'
+import { enqueueAfterWait } from './step-enqueue.ts'
 import type { Timestamp } from './time.ts'
 import { dueOf, makeWait, timeOf } from './timer.ts'
 import { branchFor, openBranches, type Wait, wakeTimeOf } from './wait.ts'
@@ -25,6 +26,7 @@ export function beginWait(draft: Draft, command: Extract<Command, { type: 'wait'
   const wait: Wait = {
     ...makeWait(command.wait_id, command.wait, at),
     ...(link !== undefined && { link_expires_at: expires }),
+    ...(command.next !== undefined && { next: command.next }),
   }
   const effects = changeMatchKeys(flow, wait)
   if (link !== undefined) {
@@ -63,7 +65,7 @@ function resumed(
   patch: JsonObject | undefined,
   more: JsonObject = {},
 ): Decision {
-  return draft.change(
+  const decision = draft.change(
     'resumed',
     { by, wait_id: wait?.id ?? null, ...more, ...(patch && { state_patch: patch }) },
     draft.leave('running'),
@@ -73,6 +75,11 @@ function resumed(
       outcome: by === 'signal' ? 'delivered' : 'changed',
     },
   )
+  const next = wait?.next
+  if (next === undefined) return decision
+  const payload = by === 'signal' ? patch?.['resume_event'] : undefined
+  const signal = payload === undefined ? {} : { payload }
+  return andThen(decision, (flow) => enqueueAfterWait(draft.on(flow), next, signal))
 }
 
 /** Resumes by hand, whatever the flow waits for. */

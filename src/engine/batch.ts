@@ -1,13 +1,22 @@
 // One batch, decided: entries and what was locked go in, what to write and what to answer come out.
 // Pure, like `decide`; the committer around it does the waiting.
 
-import type { Command } from '../domain/command.ts'
+import type { Command, DecidedFlow } from '../domain/command.ts'
 import { FlowError } from '../domain/errors.ts'
 import type { JsonObject } from '../domain/json.ts'
+import type { StepRecord } from '../domain/step.ts'
 import type { Changes, Locked, Saved } from '../store/batch.ts'
 import { refText } from '../store/idempotency.ts'
 import type { Reply, SignalReply } from './change.ts'
-import type { ChangeEntry, CreateEntry, Entry, Item, KeepReply, SignalEntry } from './entry.ts'
+import {
+  type ChangeEntry,
+  type CreateEntry,
+  type Entry,
+  type Item,
+  type KeepReply,
+  nextRunOf,
+  type SignalEntry,
+} from './entry.ts'
 import { createSignalling, type SignalLimits, type SignalVerdict } from './signalling.ts'
 import { busy, createWorkspace, ended } from './workspace.ts'
 
@@ -90,8 +99,10 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
   function change(entry: ChangeEntry): Verdict {
     const flow = work.flowFor(entry.caller, entry.flow_id, entry.if_match)
     if (flow === busy) return { type: 'busy' }
-    const decision = work.decide(flow, withKnownStep(entry), entry.caller.actor)
-    if (entry.command.type === 'wait') {
+    // What closes the steps of a flow is written after all that is decided here.
+    if (entry.command.type === 'reopen' && work.isClosing(flow.id)) return { type: 'again' }
+    const decision = work.decide(flow, withKnownSteps(entry, flow), entry.caller.actor)
+    if (decision.events.some(({ kind }) => kind === 'waiting')) {
       try {
         const { decisions, commit } = signalling.followUp(decision)
         for (const one of decisions) work.apply(one)
@@ -109,19 +120,39 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
         outcome: decision.outcome,
         flow: { ...after, state: after.state ?? {} },
         ...(decision.step && { step: decision.step }),
-        ...(entry.command.type === 'observe' && {
-          step_created: decision.step?.id === entry.command.step_id,
-        }),
+        ...(decision.step && { step_created: isNew(entry.command, decision.step) }),
         replayed: false,
       },
       needs: after.state === undefined ? flow.id : null,
     }
   }
 
-  function withKnownStep(entry: ChangeEntry): Command {
-    const { command } = entry
-    if (command.type !== 'observe') return command
-    return { ...command, known: work.step(entry.flow_id, command.observation.run_id) }
+  /** A command with what it has to know of steps, as they are now. */
+  function withKnownSteps({ flow_id, command }: ChangeEntry, flow: DecidedFlow): Command {
+    switch (command.type) {
+      case 'observe':
+        return { ...command, known: work.step(flow_id, command.observation.run_id) }
+      case 'enqueue': {
+        const { run_id, step_id } = command.step
+        const known = work.step(flow_id, run_id ?? step_id)
+        return { ...command, known, defaults: work.defaults(flow) }
+      }
+      case 'settle': {
+        const known = work.stepById(command.step_id)
+        const run = nextRunOf(command.outcome)
+        const taken = run === null ? null : work.step(flow_id, run)
+        return { ...command, known, taken, defaults: work.defaults(flow) }
+      }
+      case 'expire_step':
+      case 'retry_step':
+      case 'resolve_step':
+      case 'reopen':
+        return { ...command, known: work.stepById(command.step_id) }
+      case 'request_cancel':
+        return { ...command, open: flow.open_steps > 0 ? work.openSteps(flow_id) : [] }
+      default:
+        return command
+    }
   }
 
   function create(entry: CreateEntry): Verdict {
@@ -203,6 +234,12 @@ function replayOf(
     )
   }
   return null
+}
+
+/** Whether a command made the step that it is answered with. */
+function isNew(command: Command, step: StepRecord): boolean {
+  if (command.type === 'observe') return step.id === command.step_id
+  return command.type === 'enqueue' && step.id === command.step.step_id
 }
 
 /** Fills in the state that only the save statement knew. */

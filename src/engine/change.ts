@@ -34,9 +34,9 @@ export interface CreatedHook {
 export interface Reply {
   outcome: Outcome
   flow: FlowRecord
-  /** The step that an observation was about. */
+  /** The step that the change was about. */
   step?: StepRecord
-  /** Whether the observation was the step's first. */
+  /** Whether the change made that step. */
   step_created?: boolean
   /** The hooks of a flow that was made with some. A secret is in no answer but the first, and null then. */
   hooks?: CreatedHook[]

@@ -6,6 +6,7 @@ import type { DecidedFlow } from '../domain/command.ts'
 import { FlowError } from '../domain/errors.ts'
 import type { FlowEvent } from '../domain/event.ts'
 import type { FlowRecord } from '../domain/flow.ts'
+import type { StepRecord } from '../domain/step.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Locked, Saved } from '../store/batch.ts'
 import type { Scope } from '../store/db.ts'
@@ -63,6 +64,8 @@ export interface Committer {
   fireDue(due: DueQuery): Promise<Fired[]>
   /** Called after each COMMIT, before the callers are answered. Must not throw. */
   onCommit(listener: (changes: Change[], more: { deliveries: boolean }) => void): void
+  /** Called after each COMMIT that made steps or changed them; with null when it is not known which. */
+  onSteps(listener: (steps: readonly StepRecord[] | null) => void): void
   status(): { queued: number; in_flight: number; batches_total: number; commands_total: number }
   /** Resolves when everything accepted so far has been answered. */
   drain(): Promise<void>
@@ -87,6 +90,7 @@ export function createCommitter(options: CommitterOptions): Committer {
   const queue = createQueue<Pending>(options.batchSize, (starved) => runSlow([starved]))
   const slowLane = createLane(slowLanes)
   const listeners: Parameters<Committer['onCommit']>[0][] = []
+  const stepListeners: Parameters<Committer['onSteps']>[0][] = []
   let accepted = 0
   let inFlight = 0
   let flushScheduled = false
@@ -244,9 +248,13 @@ export function createCommitter(options: CommitterOptions): Committer {
         changes.push({ now, flow, events: () => eventsOf(flow.id) })
       }
     }
-    if (changes.length === 0) return
-    const more = { deliveries: saved.queued !== 0 }
-    for (const listener of listeners) listener(changes, more)
+    if (changes.length > 0) {
+      const more = { deliveries: saved.queued !== 0 }
+      for (const listener of listeners) listener(changes, more)
+    }
+    const { steps, start_steps } = plan.changes
+    const known = start_steps.length === 0
+    if (steps.length > 0 || !known) for (const tell of stepListeners) tell(known ? steps : null)
   }
 
   /** Waits for what is locked elsewhere beside the queue, holding up nobody but its own commands. */
@@ -295,6 +303,9 @@ export function createCommitter(options: CommitterOptions): Committer {
     fireDue,
     onCommit: (listener) => {
       listeners.push(listener)
+    },
+    onSteps: (listener) => {
+      stepListeners.push(listener)
     },
     status: () => ({
       queued: accepted,

@@ -3,7 +3,9 @@
 import type { DomainLimits } from '../domain/command.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
+import type { ReadyGroup } from '../store/due-steps.ts'
 import { type Change, createCommitter } from './committer.ts'
+import type { Controllers } from './controllers.ts'
 import { createDeliveries, type Deliveries } from './deliveries.ts'
 import { createEvents, type Events } from './events.ts'
 import { createExplain, type Explain } from './explain.ts'
@@ -16,17 +18,22 @@ import { createHooks, type Hooks } from './hooks.ts'
 import { createInbound, type Inbound } from './inbound.ts'
 import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import { createLinks, type Links } from './links.ts'
+import { createMemos, type MemoLimits, type Memos } from './memos.ts'
 import type { Report } from './notice.ts'
 import type { Outbound } from './outbound.ts'
 import type { OutboundRules } from './outbound-url.ts'
 import { createPlanLoop } from './plan-keeper.ts'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
+import { createPush, type PushSettings } from './push.ts'
 import { createFlowReader } from './reader.ts'
 import { keepRefused, type RefusedMessage } from './refused-messages.ts'
 import { createSweepers } from './retention.ts'
 import { createSignalWaker } from './signal-waker.ts'
 import { createSignals, type SignalSettings, type Signals } from './signals.ts'
 import { createSources, type Sources } from './sources.ts'
+import { createStepClaims } from './step-claims.ts'
+import { createStepQueue, type StepQueue } from './step-queue.ts'
+import { createStepSweeper, type StepSweeper } from './step-sweeper.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { createStreams, type Streams } from './streams.ts'
 import { createWaitEngine, type WaitEngine, type WaitEngineStatus } from './wait-engine.ts'
@@ -48,6 +55,12 @@ export interface EngineStatus {
   listen: 'ok' | 'degraded'
   /** Event streams that are open. */
   streams: number
+  steps: {
+    /** Claims that wait for steps. */
+    waiting_claims: number
+    /** Steps given to be run again since the start, because their worker was lost or too slow. */
+    rescued_total: number
+  }
 }
 
 export interface Engine {
@@ -60,10 +73,14 @@ export interface Engine {
   hooks: Hooks
   deliveries: Deliveries
   steps: Steps
+  queue: StepQueue
+  memos: Memos
+  controllers: Controllers
   events: Events
   streams: Streams
   explain: Explain
   waitEngine: WaitEngine
+  stepSweeper: StepSweeper
   status(): EngineStatus
   /** Bounded to about a second, also when the database does not answer. */
   ready(): Promise<Readiness>
@@ -94,7 +111,13 @@ export interface EngineOptions {
   tick: { interval: number; batchSize: number }
   /** Webhooks of third parties: whether unverified sources may be, and how long raw messages are kept (ms). */
   inbound: { allowUnsigned: boolean; retention: number }
+  steps: {
+    /** Largest input, result or checkpoint of a step, in bytes. */
+    bytes: number
+    memos: MemoLimits
+  }
   hooks: HookSettings
+  push: PushSettings
   /** Sends what leaves the service; whoever made it closes it after a stop. */
   outbound: Pick<Outbound, 'send'>
   /** Event streams open at a time. */
@@ -127,8 +150,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
   committer.onCommit((changes) => hints.publish('flows', idsOf(changes)))
   const watch = createWatch(scope, committer, hints, report)
   const read = createFlowReader(scope, options.readsInFlight)
+  const stepBytes = options.steps.bytes
   const { rules, limit: hookLimit, timeout, source } = options.hooks
-  const flows = createFlows({ scope, committer, read, watch, rules })
+  const flows = createFlows({ scope, committer, read, watch, stepBytes, rules })
   const dispatcher = createHookDispatcher({
     scope,
     outbound: options.outbound,
@@ -153,38 +177,79 @@ export function createEngine(options: EngineOptions): RunningEngine {
   })
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
   const waker = createSignalWaker(scope, committer, report)
+  const claims = createStepClaims(scope, committer, hints, report, (ms) => stepSweeper.nudge(ms))
+  const stepSweeper = createStepSweeper(scope, committer, report, onReady)
   const retention = {
     signals: options.signals.retention,
     messages: options.inbound.retention,
     deliveries: options.hooks.retention,
     failed_deliveries: options.hooks.failed_retention,
   }
+  const signals = createSignals(scope, committer, options.signals, stepBytes, () => waker.nudge(0))
+  const links = createLinks(scope, signals)
+  const steps = createSteps({ scope, flows, links, stepBytes })
+  const queue = createStepQueue({
+    scope,
+    claims,
+    steps,
+    stepBytes,
+    onReleased(step, delay) {
+      if (step.ready) onReady([step])
+      else stepSweeper.nudge(delay)
+    },
+  })
+  const push = createPush({
+    ...options.push,
+    scope,
+    committer,
+    hints,
+    steps,
+    queue,
+    outbound: options.outbound,
+    userAgent: `Taskflow/${options.version}`,
+    report,
+    onPulled: () => claims.nudge(null),
+  })
   const loops = [
     createPlanLoop(scope, committer, report),
     waitEngine,
     watch,
     waker,
+    claims,
+    stepSweeper,
     dispatcher,
+    push.executor,
+    push.cancelNotices,
     ...createSweepers(scope, retention, report),
   ]
-  const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
+
+  /** For whoever runs these steps: workers that wait, or endpoints. */
+  function onReady(groups: readonly ReadyGroup[]): void {
+    claims.nudge(groups)
+    push.nudge(groups)
+  }
+
   const { allowUnsigned } = options.inbound
   const readiness = createReadiness(scope)
   return {
     flows,
     signals,
-    links: createLinks(scope, signals),
+    links,
     sources: createSources({ scope, allowUnsigned, maxTtl: options.signals.max_ttl }),
     inbound: createInbound({ scope, signals, allowUnsigned }),
     messages: createInboundMessages(scope, allowUnsigned),
     hooks: createHooks({ scope, rules, limit: hookLimit, retire: dispatcher.retire }),
     deliveries: createDeliveries(scope, dispatcher.nudge),
     dispatcher,
-    steps: createSteps(scope, flows),
+    steps,
+    queue,
+    memos: createMemos(scope, flows, options.steps.memos),
+    controllers: push.controllers,
     events: createEvents({ scope, flows, watch, streams, positions }),
     streams,
     explain: createExplain(scope, flows, waitEngine),
     waitEngine,
+    stepSweeper,
     publisher: (more) => createPublisher({ scope, committer, hints, report }, more),
     keepRefused: (message) => keepRefused(scope, message),
     status: () => ({
@@ -194,6 +259,10 @@ export function createEngine(options: EngineOptions): RunningEngine {
       committer: committer.status(),
       listen: hints.status(),
       streams: streams.count(),
+      steps: {
+        waiting_claims: claims.waiting(),
+        rescued_total: stepSweeper.status().rescued_total,
+      },
     }),
     ready: readiness.check,
     start() {

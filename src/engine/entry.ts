@@ -3,6 +3,7 @@
 import type { Command } from '../domain/command.ts'
 import type { NewFlow } from '../domain/create.ts'
 import { type JsonValue, jsonBytes } from '../domain/json.ts'
+import type { StepOutcome } from '../domain/outcome.ts'
 import type { DeliverMode, SignalRecord } from '../domain/signal.ts'
 import type { BranchSpec, SignalTarget, WaitSpec } from '../domain/wait.ts'
 import type { NewHookRow } from '../store/hooks.ts'
@@ -78,8 +79,8 @@ export function needsState(entry: Entry): boolean {
   const { command } = entry
   // Payloads of its branches gather in the state.
   if (command.type === 'wait') return command.wait.kind === 'all'
-  // These may end as a no-op, whose answer no save statement can supply.
-  return !['start', 'finish', 'fail', 'cancel', 'resume', 'fire', 'quarantine'].includes(
+  // What is not among these may end as a no-op, whose answer no save statement can supply.
+  return !['start', 'finish', 'fail', 'cancel', 'resume', 'fire', 'quarantine', 'reopen'].includes(
     command.type,
   )
 }
@@ -100,9 +101,33 @@ function stateBytes(entry: Entry): number {
       return command.final_state === undefined ? 0 : jsonBytes(command.final_state)
     case 'fail':
       return jsonBytes(command.reason) + 64
+    case 'settle':
+      return outcomeBytes(command.outcome)
+    case 'expire_step':
+      return 512
     default:
       return 0
   }
+}
+
+/** What the report of a run may add: its patch, and the reason of a failure. */
+function outcomeBytes(outcome: StepOutcome): number {
+  const { state_patch } = outcome
+  const patch = state_patch === undefined ? 0 : jsonBytes(state_patch)
+  if (outcome.kind === 'fail') return patch + jsonBytes(outcome.reason) + 64
+  // The reason names the run as well.
+  return outcome.kind === 'error' ? patch + jsonBytes(outcome.message) + 512 : patch
+}
+
+/** The wait that a command lets its flow begin, if it does. */
+export function waitOf(command: Command): WaitSpec | null {
+  if (command.type === 'wait') return command.wait
+  return command.type === 'settle' && command.outcome.kind === 'wait' ? command.outcome.wait : null
+}
+
+/** The run that the step after a report is to have, if the report names one. */
+export function nextRunOf(outcome: StepOutcome): string | null {
+  return 'next' in outcome ? (outcome.next?.run_id ?? null) : null
 }
 
 /** Bytes that an entry brings along beside what it does to flows. */
@@ -153,12 +178,14 @@ export function branchesOf(wait: WaitSpec): BranchSpec[] {
 /** The texts that an entry must hold while it is decided: match keys and senders' ids. */
 function textsOf(entry: Entry): string[] {
   const { namespace } = entry.caller
-  if (entry.type === 'change' && entry.command.type === 'wait') {
-    return branchesOf(entry.command.wait).flatMap((branch) =>
+  if (entry.type === 'change') {
+    const wait = waitOf(entry.command)
+    if (wait === null) return []
+    return branchesOf(wait).flatMap((branch) =>
       branch.kind === 'external_event' ? [matchText(namespace, branch)] : [],
     )
   }
-  if (entry.type !== 'signal' && entry.type !== 'redeliver') return []
+  if (entry.type === 'create') return []
   const { signal } = entry
   const sender = entry.type === 'signal' ? senderText(namespace, signal) : null
   const texts = sender === null ? [] : [sender]

@@ -1,7 +1,6 @@
 // What callers do with flows: create, change, read, list, and wait for a change.
 
 import type { Command } from '../domain/command.ts'
-import type { NewFlow } from '../domain/create.ts'
 import { flowNotFound } from '../domain/errors.ts'
 import type { EventKind } from '../domain/event.ts'
 import { type FlowRecord, type FlowStatus, isTerminal } from '../domain/flow.ts'
@@ -20,6 +19,7 @@ import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
 import type { OutboundRules } from './outbound-url.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
+import { type FlowInput, mintSteps } from './step-input.ts'
 import type { Watch } from './watch.ts'
 
 export interface FlowFilter {
@@ -36,12 +36,12 @@ export interface FlowFilter {
 }
 
 /** A flow as it is asked for, with the hooks that it shall have from its first event on. */
-export type FlowRequest = NewFlow & {
+export type FlowRequest = FlowInput & {
   hooks?: { url: string; kinds?: EventKind[]; secret?: string; payload?: PayloadStyle }[]
 }
 
 export interface Flows {
-  /** Throws also what stands in the way of its hooks: `url_not_allowed`, `invalid_request`. */
+  /** Throws `key_conflict`, `limit_exceeded`, and what stands in the way of its hooks: `url_not_allowed`. */
   create(caller: Caller, input: FlowRequest, options?: ChangeOptions): Promise<Reply>
   change(caller: Caller, flowId: string, command: Command, options?: ChangeOptions): Promise<Reply>
   /** Throws `not_found`. */
@@ -81,11 +81,15 @@ export interface FlowsOptions {
   committer: Committer
   read: (id: string) => Promise<FlowRecord | null>
   watch: Watch
+  /** Largest input of a step, in bytes of compact JSON. */
+  stepBytes: number
   /** Where hooks may point to. */
   rules: OutboundRules
 }
 
-export function createFlows({ scope, committer, read, watch, rules }: FlowsOptions): Flows {
+export function createFlows(options: FlowsOptions): Flows {
+  const { scope, committer, read, watch, stepBytes, rules } = options
+
   async function get(caller: Caller, flowId: string): Promise<FlowRecord> {
     const flow = isId(flowId) ? await read(flowId) : null
     if (flow === null || flow.namespace !== caller.namespace) throw flowNotFound(flowId)
@@ -116,7 +120,7 @@ export function createFlows({ scope, committer, read, watch, rules }: FlowsOptio
         keep: keepCreation(caller, options),
         flow_id,
         shard: shardToken(shardIndex),
-        input,
+        input: mintSteps(input, shardIndex, stepBytes),
         ...(made.length > 0 && { hooks }),
       })
     },

@@ -1,10 +1,10 @@
 // Links that end one wait each: made, looked at, and used, by whoever holds their tokens.
 
 import { createHash, randomBytes } from 'node:crypto'
-import type { NewLink } from '../domain/command.ts'
 import { FlowError, invalid } from '../domain/errors.ts'
 import { shardIndexOf } from '../domain/id.ts'
 import type { JsonObject, JsonValue } from '../domain/json.ts'
+import type { NewLink } from '../domain/link.ts'
 import { decisionOf, type LinkDecision, linkActor, openUntil, waitEnding } from '../domain/link.ts'
 import { payloadFaults } from '../domain/payload.ts'
 import { type PayloadSchema, readSchema } from '../domain/payload-schema.ts'

@@ -14,6 +14,8 @@ import {
   isBroadcast,
   matchText,
   needsState,
+  nextRunOf,
+  waitOf,
 } from './entry.ts'
 import { keptText } from './signal-ledger.ts'
 import { type SignalLimits, wakeBatch } from './signalling.ts'
@@ -55,19 +57,21 @@ export function lockRequest(
     }
     switch (entry.type) {
       case 'create': {
-        const { key } = entry.input
+        const { key, controller_id, steps = [] } = entry.input
+        if (steps.length > 0) request.defaults.controllers.push({ namespace, id: controller_id })
         if (key !== undefined) request.keys.push({ namespace, key, shard: entry.shard })
         break
       }
       case 'change':
-        if (entry.command.type === 'observe') {
-          request.steps.push({ flow_id: entry.flow_id, run_id: entry.command.observation.run_id })
-        }
-        if (entry.command.type === 'wait') waits.push(entry)
+        addSteps(entry)
+        if (waitOf(entry.command) !== null) waits.push(entry)
         break
       case 'signal':
         if (entry.start !== null) {
           const { shard, input } = entry.start
+          if (input.steps !== undefined) {
+            request.defaults.controllers.push({ namespace, id: input.controller_id })
+          }
           request.keys.push({ namespace, key: input.key, shard })
         }
         addArrival(entry)
@@ -88,6 +92,36 @@ export function lockRequest(
   // One that is redelivered here may be gone by the time a wait looks for it.
   request.kept = keptQueries(waits, request.signals.length)
   return request
+
+  function addSteps({ flow_id, command }: ChangeEntry): void {
+    switch (command.type) {
+      case 'observe':
+        request.steps.push({ flow_id, run_id: command.observation.run_id })
+        break
+      case 'enqueue':
+        request.steps.push({ flow_id, run_id: command.step.run_id ?? command.step.step_id })
+        request.defaults.flow_ids.push(flow_id)
+        break
+      case 'settle': {
+        request.steps.push({ flow_id, step_id: command.step_id })
+        const run_id = nextRunOf(command.outcome)
+        if (run_id !== null) request.steps.push({ flow_id, run_id })
+        if ('next' in command.outcome) request.defaults.flow_ids.push(flow_id)
+        break
+      }
+      case 'expire_step':
+      case 'retry_step':
+      case 'resolve_step':
+      case 'reopen':
+        request.steps.push({ flow_id, step_id: command.step_id })
+        break
+      case 'request_cancel':
+        request.cancelling.push(flow_id)
+        break
+      default:
+        break
+    }
+  }
 
   function addArrival(entry: Extract<Entry, { type: 'signal' }>): void {
     const { namespace } = entry.caller
@@ -145,8 +179,9 @@ function keptQueries(waits: readonly ChangeEntry[], spare: number): KeptQuery[] 
   /** Signals that may be taken, by what they are for. */
   const wanted = new Map<string, number>()
   for (const { flow_id, caller, command } of waits) {
-    if (command.type !== 'wait') continue
-    for (const branch of branchesOf(command.wait)) {
+    const wait = waitOf(command)
+    if (wait === null) continue
+    for (const branch of branchesOf(wait)) {
       if (branch.kind === 'timer') continue
       const name = branch.kind === 'manual' ? (branch.signal ?? null) : null
       const what =
@@ -186,6 +221,8 @@ function emptyRequest(limits: SignalLimits, block: boolean): LockRequest {
     holders: [],
     due: null,
     steps: [],
+    defaults: { controllers: [], flow_ids: [] },
+    cancelling: [],
     signals: [],
     senders: [],
     kept: [],

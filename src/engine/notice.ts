@@ -12,6 +12,19 @@ export type Notice =
   | { type: 'fire_failed'; flow_id: string; failures: number; cause: unknown }
   /** A due flow was set aside: it will not be fired until somebody moves its timer. */
   | { type: 'flow_quarantined'; flow_id: string; reason: string }
+  /** A step that is due could not be ended; it is tried again. */
+  | { type: 'step_stuck'; step_id: string; cause: unknown }
+  /** An endpoint wants no more steps: until somebody changes its controller they are pulled. */
+  | { type: 'controller_disabled'; namespace: string; controller_id: string; reason: string }
+  /** An endpoint failed again and again: it is left alone for so many milliseconds. */
+  | { type: 'push_paused'; namespace: string; controller_id: string; pause: number }
+  | { type: 'push_goes_on'; namespace: string; controller_id: string }
+  /** An answer came after its lease had ended, or was settled by another. */
+  | { type: 'push_overtaken'; step_id: string }
+  /** What became of a pushed step could not be saved: it is pushed again when its lease has ended. */
+  | { type: 'push_not_recorded'; step_id: string; cause: unknown }
+  | { type: 'push_claim_failed'; controller_id: string; cause: unknown }
+  | { type: 'cancel_notice_failed'; step_id: string; cause: unknown }
   | { type: 'loop_failed'; loop: string; failures: number; cause: unknown }
   | { type: 'loop_recovered'; loop: string; failures: number }
   /** Commits of other replicas are seen by looking alone, up to a second late. */
@@ -50,6 +63,23 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
   flow_quarantined: {
     level: 'error',
     message: 'a due flow was set aside: move its timer or cancel it',
+  },
+  step_stuck: { level: 'error', message: 'a due step could not be ended; it is tried again' },
+  controller_disabled: {
+    level: 'warn',
+    message: 'a controller was disabled: its endpoint takes no steps',
+  },
+  push_paused: { level: 'warn', message: 'an endpoint fails again and again and is left alone' },
+  push_goes_on: { level: 'info', message: 'an endpoint takes steps again' },
+  push_overtaken: { level: 'info', message: 'the answer of an endpoint came too late to count' },
+  push_not_recorded: {
+    level: 'error',
+    message: 'the result of a pushed step could not be saved; it is pushed again',
+  },
+  push_claim_failed: { level: 'warn', message: 'steps could not be claimed for an endpoint' },
+  cancel_notice_failed: {
+    level: 'warn',
+    message: 'a notice of a cancel could not be sent; it is tried again',
   },
   loop_failed: { level: 'error', message: 'a background loop failed and goes on' },
   loop_recovered: { level: 'info', message: 'a background loop works again' },

@@ -8,6 +8,7 @@ import { readNextDue } from '../store/due.ts'
 import type { Committer } from './committer.ts'
 import type { Fired } from './fired.ts'
 import { createLoop } from './loop.ts'
+import { createLowWater } from './low-water.ts'
 import type { Report } from './notice.ts'
 
 export interface TickReport {
@@ -58,10 +59,6 @@ const firstPause = 100
 const lastPause = 60_000
 /** How long a flow that was due with nothing to do is left alone, in milliseconds. */
 const unchangedPause = 1_000
-/** The low-water mark lies this far behind the last drained tick, in milliseconds: above any transaction. */
-const slack = 60_000
-/** How often everything is looked at, without the mark, in milliseconds. */
-const fullScanEvery = 60_000
 /** Before looking again at flows that are due and locked elsewhere, in milliseconds. */
 const lockedPause = 50
 
@@ -74,8 +71,7 @@ interface Failing {
 export function createWaitEngine(options: WaitEngineOptions): WaitEngine {
   const { scope, committer, batchSize, report } = options
   const failing = new Map<string, Failing>()
-  let mark: Timestamp | null = null
-  let markedAt = 0
+  const mark = createLowWater()
   let lastTickAt: Timestamp | null = null
   let lastReport: TickReport | null = null
   let nextDue: number | null = null
@@ -98,17 +94,12 @@ export function createWaitEngine(options: WaitEngineOptions): WaitEngine {
     return [...failing].flatMap(([id, { until }]) => (until > now ? [id] : []))
   }
 
-  /** The mark, or null when it is time to look at everything once. */
-  function lowWater(): Timestamp | null {
-    return performance.now() - markedAt < fullScanEvery ? mark : null
-  }
-
   /**
    * One pass of the loop: fires what is due and answers how long nothing will be. An idle pass is one
    * statement that reads one index entry.
    */
   async function pass(): Promise<number> {
-    const from = lowWater()
+    const from = mark.from()
     const looked = performance.now()
     const next = await readNextDue(scope.reader, { from, except: resting(looked) })
     nextDue = next.in_ms
@@ -120,11 +111,8 @@ export function createWaitEngine(options: WaitEngineOptions): WaitEngine {
     // rested only since then was left out of the look: its failures must not be forgotten.
     for (const [id, { until }] of failing) if (until <= looked) failing.delete(id)
     const now = performance.now()
-    // Everything older is gone or rests: index entries of the past need not be read again.
-    if (from === null) {
-      mark = new Date(Date.parse(next.now) - slack).toISOString()
-      markedAt = now
-    }
+    // Everything older is gone or rests.
+    mark.drained(from, next.now)
     const rested = Math.min(...[...failing.values()].map(({ until }) => until - now))
     return Math.min(nextDue ?? options.interval, rested)
   }

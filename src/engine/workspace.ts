@@ -8,7 +8,7 @@ import type { FlowEvent } from '../domain/event.ts'
 import { type FlowRecord, isTerminal } from '../domain/flow.ts'
 import { statusAfter } from '../domain/hook.ts'
 import type { StatePatch } from '../domain/json.ts'
-import type { StepRecord } from '../domain/step.ts'
+import type { StepDefaults, StepRecord } from '../domain/step.ts'
 import type { Changes, Locked } from '../store/batch.ts'
 import type { EventRow } from '../store/events.ts'
 import type { NewHookRow } from '../store/hooks.ts'
@@ -31,12 +31,20 @@ export interface Workspace {
   flowFor(caller: Caller, id: string, ifMatch: number | null): DecidedFlow | typeof busy
   /** A flow as it is now, if it is locked here. */
   flow(id: string): DecidedFlow | undefined
+  /** A step as it is now, if it is locked here. */
   step(flowId: string, runId: string): StepRecord | null
+  stepById(id: string): StepRecord | null
+  /** What is open of a flow that is asked to end. */
+  openSteps(flowId: string): StepRecord[]
+  /** What a flow's controller says of its steps. */
+  defaults(flow: Pick<DecidedFlow, 'namespace' | 'controller_id'>): StepDefaults | null
   /** Decides a command. Nothing is changed by it until the decision is applied. */
   decide(flow: DecidedFlow, command: Command, actor: string): Decision
   apply(decision: Decision): void
   /** Whether a flow was created in this batch. */
   isNew(id: string): boolean
+  /** Whether a flow has ended in this batch, with steps that have not. */
+  isClosing(id: string): boolean
   /** The open flow with a business key, `ended` if it was one when the batch began, or null. */
   holder(namespace: string, key: string): FlowRecord | typeof ended | null
   create(
@@ -56,7 +64,10 @@ export interface Workspace {
 
 export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace {
   const flows = new Map(locked.flows)
-  const steps = new Map(locked.steps.map((step) => [runText(step.flow_id, step.run_id), step]))
+  const steps = new Map<string, StepRecord>()
+  const stepIds = new Map<string, StepRecord>()
+  for (const step of [...locked.open_steps, ...locked.steps]) addStep(step)
+  const defaults = new Map(locked.step_defaults.map((one) => [keyText(one.namespace, one.id), one]))
   const touched = new Map<string, { patch: StatePatch | null; events: FlowEvent[] }>()
   const holders = new Map(locked.open_keys.map((flow) => [keyText(flow.namespace, flow.key), flow]))
   const waiters = new Map<string, Waiter[]>()
@@ -70,6 +81,10 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     open_match_keys: [],
     close_match_keys: [],
     steps: [],
+    attempts: [],
+    close_steps: [],
+    start_steps: [],
+    now: locked.now,
     links: [],
     new_signals: [],
     signals: [],
@@ -87,6 +102,11 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     else known.push(waiter)
   }
 
+  function addStep(step: StepRecord): void {
+    steps.set(runText(step.flow_id, step.run_id), step)
+    stepIds.set(step.id, step)
+  }
+
   /** Keeps events that hooks may want: most batches have none. */
   function offer(flow: DecidedFlow, events: readonly FlowEvent[]): void {
     const { id: flow_id, shard, hooked, status: last } = flow
@@ -98,24 +118,26 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
   }
 
   function apply(decision: Decision): void {
-    if (decision.events.length === 0) return
+    if (decision.events.length + decision.effects.length === 0) return
     const { id } = decision.flow
     offer(decision.flow, decision.events)
     flows.set(id, decision.flow)
-    const sofar = touched.get(id) ?? { patch: null, events: [] }
-    touched.set(id, {
-      // With two commands on a flow its state was read, and is saved as a whole.
-      patch: decision.patch ?? sofar.patch,
-      events: [...sofar.events, ...decision.events],
-    })
+    if (decision.events.length > 0) {
+      const sofar = touched.get(id) ?? { patch: null, events: [] }
+      touched.set(id, {
+        // With two commands on a flow its state was read, and is saved as a whole.
+        patch: decision.patch ?? sofar.patch,
+        events: [...sofar.events, ...decision.events],
+      })
+    }
     for (const effect of decision.effects) {
       effects.push({ flow: decision.flow, effect })
+      if (effect.type === 'save_step') addStep(effect.step)
       if (effect.type !== 'open_match_key') continue
       const { topic, correlation_id, wait_id } = effect
       const { namespace } = decision.flow
       addWaiter({ namespace, topic, correlation_id, flow_id: id, wait_id, since: locked.instant })
     }
-    if (decision.step) steps.set(runText(id, decision.step.run_id), decision.step)
   }
 
   return {
@@ -140,9 +162,20 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     },
     flow: (id) => flows.get(id),
     step: (flowId, runId) => steps.get(runText(flowId, runId)) ?? null,
+    stepById: (id) => stepIds.get(id) ?? null,
+    openSteps: (flowId) =>
+      [...stepIds.values()].filter(
+        ({ flow_id, status, runtime }) =>
+          flow_id === flowId &&
+          runtime === 'managed' &&
+          (status === 'pending' || status === 'running'),
+      ),
+    defaults: (flow) => defaults.get(keyText(flow.namespace, flow.controller_id)) ?? null,
     decide: (flow, command, actor) => decide(flow, command, actor, locked.now, limits),
     apply,
     isNew: (id) => changes.inserts.some((flow) => flow.id === id),
+    isClosing: (id) =>
+      effects.some(({ flow, effect }) => effect.type === 'close_steps' && flow.id === id),
     holder(namespace, key) {
       const holder = holders.get(keyText(namespace, key))
       if (holder === undefined) return null
@@ -154,7 +187,13 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     },
     create(place, { namespace, actor }, input, hooks = []) {
       const origin = { ...place, namespace, actor }
-      const { flow, events } = createFlow(origin, input, locked.now, limits)
+      const said = defaults.get(keyText(namespace, input.controller_id)) ?? null
+      const made = createFlow(origin, input, locked.now, limits, said)
+      const { flow, events } = made
+      for (const step of made.steps) {
+        addStep(step)
+        changes.steps.push(step)
+      }
       const born = { ...flow, last_xid: locked.xid, hooked: hooks.length > 0 }
       changes.hooks.push(...hooks)
       offer(born, events)
@@ -238,10 +277,20 @@ function collectEffects(
         break
       }
       case 'save_step':
-        steps.set(runText(flow.id, effect.step.run_id), effect.step)
+        steps.set(effect.step.id, effect.step)
+        break
+      case 'end_attempt':
+        changes.attempts.push(effect.attempt)
+        break
+      case 'close_steps':
+        changes.close_steps.push(flow.id)
+        break
+      case 'start_steps':
+        changes.start_steps.push(flow.id)
         break
     }
   }
   changes.open_match_keys.push(...opened.values())
-  changes.steps.push(...steps.values())
+  // One that was added by a creation of this batch may have changed since.
+  changes.steps = [...changes.steps.filter(({ id }) => !steps.has(id)), ...steps.values()]
 }

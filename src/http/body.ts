@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { FlowError, invalid } from '../domain/errors.ts'
+import { canonicalJson } from '../domain/json.ts'
 import type { JsonLimits } from '../domain/json-text.ts'
 import { jsonType, unsupportedType } from './errors.ts'
 import { parseJson } from './json.ts'
@@ -90,15 +91,6 @@ export function refuseBody(request: FastifyRequest): void {
 export function requestFingerprint(request: FastifyRequest): string {
   return createHash('sha256')
     .update(`${request.method} ${request.raw.url ?? ''}\n`)
-    .update(canonical(request.body))
+    .update(canonicalJson(request.body))
     .digest('base64url')
-}
-
-/** JSON with the members of every object in the order of their names. */
-function canonical(value: unknown): string {
-  if (value === undefined) return ''
-  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
-  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
-  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonical(member)}`).join()}}`
 }

@@ -26,6 +26,23 @@ export const stepParams = Type.Object({
   }),
 })
 
+export const stepIdParams = Type.Object({
+  step_id: Type.String({
+    description: 'The id of a step.',
+    examples: ['019dbaf3-0c22-7aa1-9d37-4b1e7c8f2a63'],
+  }),
+})
+
+export const memoParams = Type.Object({
+  ...flowParams.properties,
+  key: Type.String({
+    minLength: 1,
+    maxLength: maxLengths.name,
+    description: 'The name of a memo: unique in its flow.',
+    examples: ['charge'],
+  }),
+})
+
 export const signalIdParams = Type.Object({
   signal_id: Type.String({
     description: 'The id of a signal.',
@@ -56,6 +73,15 @@ export const sourceParams = Type.Object({
     maxLength: maxLengths.text,
     description: 'The id of a source.',
     examples: ['github'],
+  }),
+})
+
+export const controllerParams = Type.Object({
+  controller_id: Type.String({
+    minLength: 1,
+    maxLength: maxLengths.name,
+    description: 'The `controller_id` of flows. A `/` in it is written `%2F`.',
+    examples: ['kate/inbox'],
   }),
 })
 

@@ -179,6 +179,15 @@ export const problemKinds = {
     ],
     example: 'The flow is at revision 4, not 3: read it and decide anew.',
   },
+  precondition_failed: {
+    status: 412,
+    title: 'It is there already',
+    explanation: [
+      '`If-None-Match: *` asks for something to be made only if there is nothing yet, and there is. Nothing was changed.',
+      'Read what is there, which another attempt has recorded, and go on with that.',
+    ],
+    example: 'Something is recorded under this key already. Read it and go on with that.',
+  },
   already_terminal: {
     status: 409,
     title: 'The flow has ended',
@@ -223,6 +232,25 @@ export const problemKinds = {
       'Read the flow to see what it waits for.',
     ],
     example: 'Only a timer can be moved, and this flow does not wait on one.',
+  },
+  step_conflict: {
+    status: 409,
+    title: 'The step does not take this request',
+    explanation: [
+      'The request fits a step in another status, or of another runtime: only a dead step is retried, only a managed one is settled by an operator, only a mirrored one is observed. Nothing was done.',
+      '`step_status` is the present status of the step `step_id`. Read it, or list the steps of its flow.',
+    ],
+    example: 'Only a dead step, which is failed, is retried.',
+  },
+  lease_lost: {
+    status: 409,
+    title: 'The lease of this step is over',
+    explanation: [
+      'A claim gives a step to a worker for a time, under a `lease_token`. This token is not that of the newest claim: the lease ran out and the step was given to another worker, or it was settled already, or released.',
+      'Drop the result: whoever has the step now reports it. Send heartbeats in less than a third of the lease, or ask for a longer one. Side effects of a run should be such that they can happen twice.',
+    ],
+    example:
+      'This lease is over: the step was given to another worker or is settled. Drop the result.',
   },
   key_conflict: {
     status: 409,

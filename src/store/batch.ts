@@ -5,7 +5,7 @@ import type { DecidedFlow } from '../domain/command.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { JsonObject } from '../domain/json.ts'
 import type { Instant, SignalRecord } from '../domain/signal.ts'
-import type { StepRecord } from '../domain/step.ts'
+import type { AttemptRecord, StepDefaults, StepRecord } from '../domain/step.ts'
 import type { Timestamp } from '../domain/time.ts'
 import { type Runner, rows, type Scope } from './db.ts'
 import { type HookEvent, queueDeliveries } from './delivery-queue.ts'
@@ -55,7 +55,17 @@ import {
   updateSignals,
 } from './signals.ts'
 import { sql } from './sql.ts'
-import { findSteps, saveSteps } from './steps.ts'
+import {
+  closeSteps,
+  type DefaultsQuery,
+  insertAttempts,
+  lockOpenSteps,
+  lockSteps,
+  readDefaults,
+  type StepRef,
+  saveSteps,
+  startSteps,
+} from './steps.ts'
 
 /** What a batch needs to see. Everything is given in the order in which it is to be locked. */
 export interface LockRequest extends FlowLocks {
@@ -65,7 +75,11 @@ export interface LockRequest extends FlowLocks {
   keys: KeyRef[]
   /** Instead of `flows`: whatever is due. */
   due: DueQuery | null
-  steps: { flow_id: string; run_id: string }[]
+  steps: StepRef[]
+  /** Whose controllers' word on steps is needed. */
+  defaults: DefaultsQuery
+  /** Flows of which all open steps are needed. */
+  cancelling: string[]
   /** Stored signals to be tried again. */
   signals: string[]
   senders: SenderRef[]
@@ -100,6 +114,9 @@ export interface Locked {
   replies: Map<string, KeptReply>
   open_keys: FlowRecord[]
   steps: StepRecord[]
+  step_defaults: (StepDefaults & { namespace: string; id: string })[]
+  /** All that is open of flows that are asked to end. */
+  open_steps: StepRecord[]
   /** The longest waiting first, under each match key. */
   waiters: Waiter[]
   /** What they were looked up by. */
@@ -137,6 +154,7 @@ async function together<T extends readonly unknown[]>(
 /** Opens a transaction, locks what the request names and reads it. One round trip; two if a flow is missing. */
 export async function lockBatch(client: Runner, request: LockRequest): Promise<Locked> {
   const { texts, idempotency, keys, flows, due, steps, waiters, holders, block } = request
+  const { defaults } = request
   const locks = flows.length + waiters.length + holders.length > 0
   const [
     ,
@@ -147,6 +165,7 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
     waiting,
     found,
     known,
+    stepDefaults,
     signals,
     senders,
     kept,
@@ -162,6 +181,7 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
       Waiter[],
       DecidedFlow[],
       StepRecord[],
+      Locked['step_defaults'],
       SignalRecord[],
       SignalRecord[],
       SignalRecord[],
@@ -176,7 +196,10 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
     keys.length > 0 ? openFlowsByKey(client, keys) : none,
     waiters.length > 0 ? findWaiters(client, waiters) : none,
     due !== null ? lockDue(client, due) : locks ? lockFlows(client, request) : none,
-    steps.length > 0 ? findSteps(client, steps) : none,
+    steps.length > 0 ? lockSteps(client, steps) : none,
+    defaults.controllers.length + defaults.flow_ids.length > 0
+      ? readDefaults(client, defaults)
+      : none,
     request.signals.length > 0 ? lockSignals(client, request.signals) : none,
     request.senders.length > 0 ? findBySender(client, request.senders) : none,
     request.kept.length > 0 ? lockKept(client, request.kept) : none,
@@ -197,6 +220,8 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
   if (clock === undefined) throw new Error('the clock statement answered no row')
   const byId = new Map(found.map((flow) => [flow.id, flow]))
   const missing = due === null ? flows.flatMap(({ id }) => (byId.has(id) ? [] : [id])) : []
+  // A second trip, for the few that ask a flow with steps to end.
+  const cancelling = request.cancelling.filter((id) => (byId.get(id)?.open_steps ?? 0) > 0)
   return {
     now: clock.now,
     instant: clock.instant,
@@ -210,6 +235,8 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
     replies: new Map(replies.map((reply) => [refText(reply), reply])),
     open_keys: openKeys,
     steps: known,
+    step_defaults: stepDefaults,
+    open_steps: cancelling.length > 0 ? await lockOpenSteps(client, cancelling) : [],
     waiters: waiting,
     waiter_queries: waiters,
     signals: new Map(signals.map((signal) => [signal.id, signal])),
@@ -229,6 +256,13 @@ export interface Changes {
   open_match_keys: MatchKeyRow[]
   close_match_keys: MatchKeyRef[]
   steps: StepRecord[]
+  attempts: AttemptRecord[]
+  /** Flows that have ended with steps that have not. */
+  close_steps: string[]
+  /** Flows that have started with steps that were held. */
+  start_steps: string[]
+  /** The time of both. */
+  now: Timestamp
   links: LinkRow[]
   new_signals: SignalRecord[]
   signals: SignalRecord[]
@@ -279,6 +313,10 @@ export async function saveBatch(client: Runner, changes: Changes): Promise<SaveR
     changes.close_match_keys.length > 0 ? closeMatchKeys(client, changes.close_match_keys) : none,
     changes.open_match_keys.length > 0 ? openMatchKeys(client, changes.open_match_keys) : none,
     changes.steps.length > 0 ? saveSteps(client, changes.steps) : none,
+    changes.attempts.length > 0 ? insertAttempts(client, changes.attempts) : none,
+    // After the steps themselves: one may have been added by the same batch.
+    changes.close_steps.length > 0 ? closeSteps(client, changes.close_steps, changes.now) : none,
+    changes.start_steps.length > 0 ? startSteps(client, changes.start_steps, changes.now) : none,
     changes.links.length > 0 ? openLinks(client, changes.links) : none,
     changes.new_signals.length > 0 ? insertSignals(client, changes.new_signals) : none,
     changes.signals.length > 0 ? updateSignals(client, changes.signals) : none,

@@ -25,6 +25,7 @@ test('with only what is needed', () => {
     last_xid: '0',
     hooked: false,
     state_bytes: 2,
+    open_steps: 0,
     created_at: start,
     updated_at: start,
     closed_at: null,

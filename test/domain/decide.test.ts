@@ -6,7 +6,7 @@ import { decide } from '../../src/domain/decide.ts'
 import { FlowError } from '../../src/domain/errors.ts'
 import { isTerminal } from '../../src/domain/flow.ts'
 import { shardOf, shardToken, shardTokens } from '../../src/domain/shard.ts'
-import type { StepRecord } from '../../src/domain/step.ts'
+import { blankStep, type StepRecord } from '../../src/domain/step.ts'
 import { flowIn, id, later, limits, start, waitId, waits } from '../support/flow-samples.ts'
 
 const now = later(1_000)
@@ -28,26 +28,16 @@ for (const status of ['finished', 'failed', 'cancelled'] as const) {
 }
 
 const step: StepRecord = {
-  id: id(9),
-  shard: shardToken(7),
-  flow_id: id(1),
+  ...blankStep(
+    { id: id(1), shard: shardToken(7), namespace: 'default', controller_id: 'kate/inbox' },
+    id(9),
+    start,
+  ),
   run_id: 'run-1',
   runtime: 'mirrored',
   task: 'classify',
   status: 'running',
-  input: null,
-  result: null,
-  error: null,
-  child_session_key: null,
-  attempt: 0,
-  max_attempts: 1,
-  priority: 1000,
-  run_at: null,
-  lease_until: null,
-  worker_id: null,
   observed_at: start,
-  created_at: start,
-  updated_at: start,
 }
 const observation = { run_id: 'run-1', task: 'classify', status: 'running' } as const
 const settled = { kind: 'external_event', topic: 'payment.settled' } as const

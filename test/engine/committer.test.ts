@@ -386,7 +386,7 @@ describe('limits', () => {
   })
 
   test('the size of a state: the bound lets through what fits and refuses what does not', async () => {
-    const tight = open({ limits: { state_bytes: 1_000, labels: 4 } })
+    const tight = open({ limits: { state_bytes: 1_000, labels: 4, open_steps: 100 } })
     const flow = await createFlow(tight, { state: { a: 'x'.repeat(900) } })
     const put = (patch: Record<string, string>, unset?: string[]) =>
       tight.flows.change(caller, flow.id, {
@@ -414,7 +414,7 @@ describe('limits', () => {
   })
 
   test('two that fit alone and not together: the second is refused', async () => {
-    const tight = open({ limits: { state_bytes: 1_000, labels: 4 } })
+    const tight = open({ limits: { state_bytes: 1_000, labels: 4, open_steps: 100 } })
     const flow = await createFlow(tight)
     const answers = await Promise.allSettled(
       ['a', 'b'].map((member) =>

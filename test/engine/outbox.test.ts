@@ -179,9 +179,10 @@ describe('a delivery', () => {
       last_xid,
       hooked,
       state_bytes,
+      open_steps,
       ...shown
     } = flow
-    expect([last_xid, hooked, state_bytes]).not.toContain(undefined)
+    expect([last_xid, hooked, state_bytes, open_steps]).not.toContain(undefined)
     expect(body['data']).toMatchObject({
       kind: 'failed',
       payload: { reason: 'r' },

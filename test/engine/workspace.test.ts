@@ -8,7 +8,7 @@ import type { Locked } from '../../src/store/batch.ts'
 import { newFlow } from '../support/engine.ts'
 
 const now = '2026-04-23T15:00:00.000Z'
-const limits = { state_bytes: 10_000, labels: 8 }
+const limits = { state_bytes: 10_000, labels: 8, open_steps: 100 }
 const place = {
   id: '019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c00',
   shard: shardToken(0),
@@ -32,6 +32,8 @@ function written(xids: { own: string; next: string; last: string }) {
     replies: new Map(),
     open_keys: [],
     steps: [],
+    step_defaults: [],
+    open_steps: [],
     waiters: [],
     waiter_queries: [],
     signals: new Map(),

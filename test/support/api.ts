@@ -7,8 +7,10 @@ import { pino } from 'pino'
 import { createEngine, type HookSettings, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import type { Outbound } from '../../src/engine/outbound.ts'
+import type { OutboundRules } from '../../src/engine/outbound-url.ts'
 import type { SignalSettings } from '../../src/engine/signals.ts'
 import { createApp } from '../../src/http/app.ts'
+import { createPushWire } from '../../src/http/push-wire.ts'
 import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
 import { hookSettings, noReceivers, signalSettings } from './engine.ts'
@@ -59,8 +61,12 @@ export interface ApiOptions {
   /** Takes the lines of the log. */
   log?: (line: string) => void
   signals?: Partial<SignalSettings>
+  /** Limits of steps. */
+  steps?: { bytes?: number; memos?: number; open?: number }
   hooks?: Partial<HookSettings>
-  /** Takes what hooks are sent; nobody does when absent. */
+  /** Where steps may be pushed to; anywhere when absent. */
+  outboundRules?: OutboundRules
+  /** Takes what the service sends; nobody does when absent. */
   outbound?: Pick<Outbound, 'send'>
 }
 
@@ -74,6 +80,8 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     publicUrl = '',
     log,
     signals = {},
+    steps: { bytes = 262_144, memos = 1_000, open = 1_000 } = {},
+    outboundRules = { allowPrivate: true },
     hooks = {},
     outbound = noReceivers,
   } = options
@@ -84,7 +92,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
   }
   const db = openDatabase({
     connectionString: database.url,
-    writers: 7,
+    writers: 9,
     readers: 4,
     applicationName: 'taskflow-test',
     onError: () => {},
@@ -92,14 +100,20 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
   const engine = createEngine({
     scope: db.scope,
     version: '0.0.0',
-    limits: { state_bytes: 262_144, labels: 32 },
+    limits: { state_bytes: 262_144, labels: 32, open_steps: open },
     signals: { ...signalSettings, ...signals },
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
     inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
+    steps: { bytes, memos: { bytes, count: memos } },
     streams: quota,
     hooks: { ...hookSettings, ...hooks },
+    push: {
+      rules: outboundRules,
+      wire: createPushWire({ depth: 32 }),
+      answerBytes: 1_048_576,
+    },
     outbound,
     listen: {},
     report,

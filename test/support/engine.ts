@@ -14,8 +14,10 @@ import {
 } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import type { Outbound } from '../../src/engine/outbound.ts'
+import type { PushSettings } from '../../src/engine/push.ts'
 import type { SignalSettings } from '../../src/engine/signals.ts'
 import { type Database, openDatabase, type Scope } from '../../src/store/db.ts'
+import { plainWire } from './push.ts'
 
 export const caller: Caller = { namespace: 'default', actor: 'tester' }
 
@@ -43,6 +45,12 @@ export const hookSettings: HookSettings = {
   source: '/taskflow',
 }
 
+const pushSettings: PushSettings = {
+  rules: { allowPrivate: true },
+  wire: plainWire,
+  answerBytes: 65_536,
+}
+
 /** No receiver is there. */
 export const noReceivers: Pick<Outbound, 'send'> = {
   send: async () => ({ failure: 'connect', message: 'nobody listens', latency_ms: 1 }),
@@ -66,7 +74,7 @@ export interface TestEngineOptions extends Partial<Omit<EngineOptions, 'scope' |
 
 /** An engine as the service composes it. Its loops do not run until `start`. */
 export function openEngine(url: string, options: TestEngineOptions = {}): TestEngine {
-  const { writers = 7, readers = 4, through = (scope: Scope) => scope, ...more } = options
+  const { writers = 9, readers = 4, through = (scope: Scope) => scope, ...more } = options
   const notices: Notice[] = []
   const applicationName = `test-${randomBytes(4).toString('hex')}`
   const database = openDatabase({
@@ -78,14 +86,16 @@ export function openEngine(url: string, options: TestEngineOptions = {}): TestEn
   })
   const engine = createEngine({
     version: '0.0.0-test',
-    limits: { state_bytes: 262_144, labels: 32 },
+    limits: { state_bytes: 262_144, labels: 32, open_steps: 1_000 },
     signals: signalSettings,
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
     inbound: { allowUnsigned: false, retention: 30 * 24 * 60 * 60 * 1000 },
+    steps: { bytes: 262_144, memos: { bytes: 262_144, count: 1_000 } },
     streams: { total: 2_000, perCaller: 1_000 },
     hooks: hookSettings,
+    push: pushSettings,
     outbound: noReceivers,
     listen: {},
     ...more,

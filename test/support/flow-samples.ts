@@ -9,7 +9,7 @@ import { shardToken } from '../../src/domain/shard.ts'
 import type { Timestamp } from '../../src/domain/time.ts'
 import type { Wait } from '../../src/domain/wait.ts'
 
-export const limits: DomainLimits = { state_bytes: 4_096, labels: 4 }
+export const limits: DomainLimits = { state_bytes: 4_096, labels: 4, open_steps: 100 }
 
 export const start: Timestamp = '2026-04-23T15:00:00.000Z'
 

@@ -23,6 +23,7 @@ export type Folded = Pick<
   | 'created_at'
   | 'updated_at'
   | 'closed_at'
+  | 'open_steps'
 > & { wait: JsonValue }
 
 /** The graph of the contract, written a second time on purpose. */
@@ -36,7 +37,7 @@ const graph: Record<FlowStatus, FlowStatus[]> = {
 }
 
 /** What may still be told of a flow that has ended. */
-const afterTheEnd = ['labels_updated', 'step_observed']
+const afterTheEnd = ['labels_updated', 'step_observed', 'reopened']
 
 function fault(event: FlowEvent, what: string): Error {
   return new Error(`flow ${event.flow_id}, revision ${event.revision} (${event.kind}): ${what}`)
@@ -83,6 +84,7 @@ export function fold(events: readonly FlowEvent[]): Folded {
     created_at: first.at,
     updated_at: first.at,
     closed_at: null,
+    open_steps: 0,
   }
   for (const event of rest) flow = step(flow, event)
   return flow
@@ -100,13 +102,15 @@ function step(flow: Folded, event: FlowEvent): Folded {
   const become = (status: FlowStatus, change: Partial<Folded> = {}): Folded => {
     if (!graph[flow.status].includes(status)) throw fault(event, `${flow.status} to ${status}`)
     const ended = graph[status].length === 0
-    return { ...next, status, wait: null, ...(ended && { closed_at: event.at }), ...change }
+    const closed = ended && { closed_at: event.at, open_steps: 0 }
+    return { ...next, status, wait: null, ...closed, ...change }
   }
   const only = (status: FlowStatus) => {
     if (flow.status !== status) throw fault(event, `needs a ${status} flow, found ${flow.status}`)
   }
   if (flow.cancel_requested) {
     const sticky = ['cancelled', 'labels_updated', 'step_observed', 'quarantined']
+    if (payload['discarded'] === true) sticky.push('step_settled')
     if (!sticky.includes(event.kind)) throw fault(event, 'a cancel was requested before')
   }
   switch (event.kind) {
@@ -140,6 +144,11 @@ function step(flow: Folded, event: FlowEvent): Folded {
       return { ...next, labels: Object.fromEntries(labels) }
     }
     case 'finished': {
+      // A step may end its flow while another one made it wait.
+      const waiting = flow.status === 'waiting' && payload['by'] === 'step'
+      if (waiting) {
+        return { ...next, status: 'finished', wait: null, closed_at: event.at, open_steps: 0 }
+      }
       const patch = payload['final_state'] === undefined ? {} : object(event, 'final_state')
       return become('finished', { state: merge(flow.state, patch) })
     }
@@ -148,19 +157,32 @@ function step(flow: Folded, event: FlowEvent): Folded {
       const failure = { reason: text(event, 'reason'), at: event.at }
       return become('failed', { state: merge(flow.state, { failure }) })
     }
-    case 'cancel_requested':
-      return { ...next, cancel_requested: true }
+    case 'cancel_requested': {
+      const open_steps = flow.open_steps - Number(payload['steps_cancelled'] ?? 0)
+      return { ...next, cancel_requested: true, open_steps }
+    }
     case 'cancelled':
       if (payload['by'] === 'timeout') presentWait(flow, event)
       return become('cancelled')
     case 'step_observed':
     case 'quarantined':
       return next
-    case 'created':
-    case 'step_enqueued':
+    case 'step_enqueued': {
+      const current_step =
+        payload['current_step'] === undefined ? flow.current_step : text(event, 'current_step')
+      return { ...next, current_step, open_steps: flow.open_steps + 1 }
+    }
     case 'step_settled':
-    case 'step_dead':
+    case 'step_dead': {
+      const patch = payload['state_patch'] === undefined ? {} : object(event, 'state_patch')
+      const open_steps = flow.open_steps - (payload['was'] === 'failed' ? 0 : 1)
+      if (open_steps < 0) throw fault(event, 'more steps ended than were enqueued')
+      return { ...next, open_steps, state: merge(flow.state, patch) }
+    }
     case 'reopened':
+      only('failed')
+      return { ...next, status: 'running', closed_at: null, state: withoutUnset(flow, event) }
+    case 'created':
       throw fault(event, 'the fold does not know what this does here')
   }
 }

@@ -23,6 +23,8 @@ const waits = ['TimerWait', 'ExternalEventWait', 'ManualWait', 'AnyWait', 'AllWa
 
 /** Optional members of answers, each for a reason: they are only there when there is something to say. */
 const sometimesThere = [
+  'ClaimedStep.checkpoint',
+  'ClaimedStep.signal',
   'CreatedFlow.hooks',
   'DeliveredSignal.signal_id',
   'InputFault.allowed',
@@ -33,9 +35,16 @@ const sometimesThere = [
   'ManualWait.signal',
   'Move.body',
   'NextAction.body',
+  'OutcomeResult.discarded',
+  'OutcomeResult.problem',
+  'OutcomeResult.repeated',
   'Signal.payload',
+  'StepError.code',
+  'StepError.details',
   ...waits.flatMap((name) =>
-    ['timeout_at', 'on_timeout', 'link', 'link_expires_at'].map((member) => `${name}.${member}`),
+    ['timeout_at', 'on_timeout', 'link', 'link_expires_at', 'next'].map(
+      (member) => `${name}.${member}`,
+    ),
   ),
 ]
 
@@ -50,10 +59,10 @@ const closedLists = [
   'CreatedFlow.status',
   'Flow.mode',
   'Flow.status',
-  'ObservedStep.runtime',
-  'ObservedStep.status',
-  'Step.runtime',
-  'Step.status',
+  ...['Step', 'ObservedStep', 'ClaimedStep', 'StepDetail'].flatMap((name) => [
+    `${name}.runtime`,
+    `${name}.status`,
+  ]),
 ]
 
 function inlineObject({ type, properties, oneOf, additionalProperties }: SchemaObject): boolean {

@@ -17,8 +17,9 @@ import { waitKinds } from '../../domain/wait.ts'
 import type { FlowFilter } from '../../engine/flows.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
+import { flowInput } from '../flow-spec.ts'
 import { changeHeaders, changeOptions, etag, knownRevisions } from '../headers.ts'
-import { waitMillis, withAnySignal } from '../long-poll.ts'
+import { waitMillis, whileWanted } from '../long-poll.ts'
 import { flowIdOf, flowParams, noQuery, notModified, pageRequest } from '../params.ts'
 import { presentFlow, presentPage } from '../present.ts'
 
@@ -90,7 +91,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         tags,
         summary: 'Create a flow',
         description:
-          'Makes a flow in status `created`, or `running` with `start: true` and for mirrored flows. With `key` and `on_conflict: use_existing` it answers 200 and the open flow that has the key.',
+          'Makes a flow in status `created`, or `running` with `start: true`, with `steps`, and for mirrored flows. With `key` and `on_conflict: use_existing` it answers 200 and the open flow that has the key.',
         'x-problems': ['key_conflict', 'limit_exceeded', 'url_not_allowed'],
         querystring: noQuery,
         body: ref(CreateFlowSchema),
@@ -113,7 +114,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       const hooks = asked?.map(({ kinds, ...hook }) => ({ ...hook, ...(kinds && { kinds }) }))
       const result = await engine.flows.create(
         callerOf(request),
-        { ...input, ...(hooks && { hooks }) },
+        { ...flowInput(input, ''), ...(hooks && { hooks }) },
         changeOptions(request),
       )
       changeHeaders(reply, result)
@@ -185,7 +186,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         }
         const millis = waitMillis(wait)
         const target = until === 'terminal' ? { terminal: true as const } : { revision: one(known) }
-        return withAnySignal([request.signal, shutdown], (signal) =>
+        return whileWanted(reply, shutdown, (signal) =>
           engine.flows.waitFor(callerOf(request), flowId, target, millis, signal),
         )
       }

@@ -1,0 +1,130 @@
+// The queue of managed steps as workers see it: claim, heartbeat, release.
+
+import { FlowError } from '../domain/errors.ts'
+import { isId } from '../domain/id.ts'
+import type { JsonValue } from '../domain/json.ts'
+import { type LeaseClaim, readLeaseToken } from '../domain/lease.ts'
+import type { StepRecord } from '../domain/step.ts'
+import { leaseLost, stepNotFound } from '../domain/step-errors.ts'
+import type { Scope } from '../store/db.ts'
+import { toFlowError } from '../store/errors.ts'
+import {
+  type Heartbeat,
+  type HeartbeatAnswer,
+  releaseStep,
+  renewLeases,
+} from '../store/step-queue.ts'
+import type { Caller, ChangeOptions } from './change.ts'
+import { gather } from './gather.ts'
+import { type KeyedReply, keyedChange } from './keyed-change.ts'
+import type { ClaimedStep, ClaimRequest, StepClaims } from './step-claims.ts'
+import { refuseLargeValue } from './step-input.ts'
+import type { Steps } from './steps.ts'
+
+export type { ClaimedStep, ClaimRequest } from './step-claims.ts'
+
+export interface StepQueue {
+  /** Resolves with steps, or with none when the time is over. */
+  claim(caller: Caller, request: ClaimRequest, signal: AbortSignal): Promise<ClaimedStep[]>
+  /** Renews a lease. Throws `not_found`, `lease_lost`, `limit_exceeded`. */
+  heartbeat(
+    caller: Caller,
+    stepId: string,
+    leaseToken: string,
+    told: { progress?: JsonValue; checkpoint?: JsonValue },
+  ): Promise<HeartbeatAnswer>
+  /** Gives a step back that was not run, to be claimable after `delay` milliseconds. Throws the same. */
+  release(
+    caller: Caller,
+    stepId: string,
+    leaseToken: string,
+    delay: number,
+    options?: ChangeOptions,
+  ): Promise<KeyedReply<StepRecord>>
+  /** Claims that wait. */
+  waiting(): number
+}
+
+export interface StepQueueOptions {
+  scope: Scope
+  claims: StepClaims
+  steps: Steps
+  stepBytes: number
+  /** Told when a step was given back that can be claimed, or must be looked at, in so many milliseconds. */
+  onReleased: (step: StepRecord, delay: number) => void
+}
+
+/** Heartbeats in one statement. */
+const beatsAtOnce = 200
+
+export function createStepQueue(options: StepQueueOptions): StepQueue {
+  const { scope, claims, steps, stepBytes, onReleased } = options
+  let beats = 0
+
+  const renew = gather<Heartbeat & { namespace: string; n: number }, HeartbeatAnswer | null>({
+    keyOf: ({ n }) => String(n),
+    async read(requests) {
+      const found = await renewLeases(
+        scope.writer,
+        requests.map(({ namespace }) => namespace),
+        requests,
+      )
+      const byClaim = new Map(found.map((one) => [`${one.id}/${one.lease_token}`, one]))
+      return requests.map(({ step_id, token }) => byClaim.get(`${step_id}/${token}`) ?? null)
+    },
+    batchSize: beatsAtOnce,
+    inFlight: 1,
+  })
+
+  /** The claim that a token speaks of. Throws when it cannot be that of the step. */
+  async function claimOf(caller: Caller, stepId: string, leaseToken: string): Promise<LeaseClaim> {
+    if (!isId(stepId)) throw stepNotFound(stepId)
+    const claim = readLeaseToken(leaseToken)
+    if (claim !== null) return claim
+    throw leaseLost(stepId, await steps.byId(caller, stepId))
+  }
+
+  return {
+    claim: claims.claim,
+    waiting: claims.waiting,
+
+    async heartbeat(caller, stepId, leaseToken, { progress, checkpoint }) {
+      refuseLargeValue('progress', progress, stepBytes)
+      refuseLargeValue('checkpoint', checkpoint, stepBytes)
+      const { token } = await claimOf(caller, stepId, leaseToken)
+      const answer = await renew({
+        step_id: stepId,
+        token,
+        namespace: caller.namespace,
+        n: beats++,
+        ...(progress !== undefined && { progress }),
+        ...(checkpoint !== undefined && { checkpoint }),
+      }).catch((error: unknown) => {
+        throw toFlowError(error)
+      })
+      if (answer === null) throw leaseLost(stepId, await steps.byId(caller, stepId))
+      return answer
+    },
+
+    async release(caller, stepId, leaseToken, delay, options = {}) {
+      const { token, flow_id } = await claimOf(caller, stepId, leaseToken)
+      const { namespace } = caller
+      const released = await keyedChange(
+        scope,
+        caller,
+        options,
+        async (runner) => {
+          const step = await releaseStep(runner, { namespace, step_id: stepId, token, delay })
+          if (step === undefined) throw leaseLost(stepId, null)
+          return step
+        },
+        flow_id,
+      ).catch(async (error: unknown) => {
+        const lost = error instanceof FlowError && error.code === 'lease_lost'
+        throw lost ? leaseLost(stepId, await steps.byId(caller, stepId)) : error
+      })
+      if (!released.replayed) onReleased(released.value, delay)
+      return released
+    },
+  }
+}
