@@ -5,7 +5,7 @@ import { createFlow, type NewFlow } from '../domain/create.ts'
 import { decide } from '../domain/decide.ts'
 import { FlowError, flowNotFound } from '../domain/errors.ts'
 import type { FlowEvent } from '../domain/event.ts'
-import { type FlowRecord, isTerminal } from '../domain/flow.ts'
+import { type FlowRecord, type FlowStatus, isTerminal } from '../domain/flow.ts'
 import { statusAfter } from '../domain/hook.ts'
 import type { StatePatch } from '../domain/json.ts'
 import type { StepDefaults, StepRecord } from '../domain/step.ts'
@@ -108,11 +108,12 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
   }
 
   /** Keeps events that hooks may want: most batches have none. */
-  function offer(flow: DecidedFlow, events: readonly FlowEvent[]): void {
-    const { id: flow_id, shard, hooked, status: last } = flow
+  function offer(before: FlowStatus, flow: DecidedFlow, events: readonly FlowEvent[]): void {
+    const { id: flow_id, shard, hooked } = flow
     if (!locked.hooks && !hooked) return
-    for (const [i, { revision, kind, actor, at }] of events.entries()) {
-      const status = i === events.length - 1 ? last : statusAfter(kind, last)
+    let status = before
+    for (const { revision, kind, actor, at } of events) {
+      status = statusAfter(kind, status)
       changes.hook_events.push({ flow_id, shard, revision, kind, status, actor, at, depth, hooked })
     }
   }
@@ -120,7 +121,7 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
   function apply(decision: Decision): void {
     if (decision.events.length + decision.effects.length === 0) return
     const { id } = decision.flow
-    offer(decision.flow, decision.events)
+    offer((flows.get(id) ?? decision.flow).status, decision.flow, decision.events)
     flows.set(id, decision.flow)
     if (decision.events.length > 0) {
       const sofar = touched.get(id) ?? { patch: null, events: [] }
@@ -196,7 +197,7 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
       }
       const born = { ...flow, last_xid: locked.xid, hooked: hooks.length > 0 }
       changes.hooks.push(...hooks)
-      offer(born, events)
+      offer('created', born, events)
       if (born.key !== null) holders.set(keyText(born.namespace, born.key), born)
       changes.inserts.push(born)
       for (const event of events) changes.insert_events.push(eventRow(event, born))
