@@ -80,6 +80,7 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     insert_events: [],
     open_match_keys: [],
     close_match_keys: [],
+    new_steps: [],
     steps: [],
     attempts: [],
     close_steps: [],
@@ -193,7 +194,7 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
       const { flow, events } = made
       for (const step of made.steps) {
         addStep(step)
-        changes.steps.push(step)
+        changes.new_steps.push(step)
       }
       const born = { ...flow, last_xid: locked.xid, hooked: hooks.length > 0 }
       changes.hooks.push(...hooks)
@@ -243,9 +244,10 @@ function isBefore(a: string, b: string): boolean {
 /** Turns effects into rows. A wait that was opened and closed within the batch leaves none. */
 function collectEffects(
   effects: readonly { flow: DecidedFlow; effect: Effect }[],
-  { instant, now }: Locked,
+  { instant, now, steps: locked, open_steps }: Locked,
   changes: Changes,
 ): void {
+  const known = new Set([...locked, ...open_steps].map(({ id }) => id))
   const opened = new Map<string, MatchKeyRow>()
   const steps = new Map<string, StepRecord>()
   for (const { flow, effect } of effects) {
@@ -293,5 +295,9 @@ function collectEffects(
   }
   changes.open_match_keys.push(...opened.values())
   // One that was added by a creation of this batch may have changed since.
-  changes.steps = [...changes.steps.filter(({ id }) => !steps.has(id)), ...steps.values()]
+  changes.new_steps = changes.new_steps.filter(({ id }) => !steps.has(id))
+  for (const step of steps.values()) {
+    if (known.has(step.id)) changes.steps.push(step)
+    else changes.new_steps.push(step)
+  }
 }
