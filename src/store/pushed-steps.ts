@@ -13,6 +13,7 @@ import { type ClaimedStep, claimSteps, runningWake } from './step-queue.ts'
 export interface PushTarget {
   namespace: string
   id: string
+  url: string
   tasks: string[] | null
   ready: boolean
 }
@@ -25,7 +26,7 @@ export async function listPushTargets(runner: Runner): Promise<PushTarget[]> {
   return rows<PushTarget>(
     runner,
     sql`
-      select c.namespace, c.id, c.tasks, coalesce(whole.ready, part.ready, false) as ready
+      select c.namespace, c.id, c.url, c.tasks, coalesce(whole.ready, part.ready, false) as ready
       from controllers c
       left join lateral (
         select true as ready from flow_steps s
