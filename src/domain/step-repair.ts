@@ -64,10 +64,7 @@ export function resolveStep(draft: Draft, command: Of<'resolve_step'>): Decision
   )
 }
 
-/**
- * Reopens a failed flow at one of its steps: the one way back from an end, and it is told. Steps that
- * ran when it failed were cancelled with it: what they report then is not meant for a flow that goes on.
- */
+/** Reopens a failed flow at one of its steps: the one way back from an end, and it is told. */
 export function reopen(draft: Draft, { step_id, known }: Of<'reopen'>): Decision {
   const { flow } = draft
   if (flow.status !== 'failed') {

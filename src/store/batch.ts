@@ -220,10 +220,8 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
   if (clock === undefined) throw new Error('the clock statement answered no row')
   const byId = new Map(found.map((flow) => [flow.id, flow]))
   const missing = due === null ? flows.flatMap(({ id }) => (byId.has(id) ? [] : [id])) : []
-  // A second trip, for the few that ask a flow with steps to end, or a failed one to go on.
-  const cancelling = request.cancelling.filter(
-    (id) => (byId.get(id)?.open_steps ?? 0) > 0 || byId.get(id)?.status === 'failed',
-  )
+  // A second trip, for the few that ask a flow with steps to end.
+  const cancelling = request.cancelling.filter((id) => (byId.get(id)?.open_steps ?? 0) > 0)
   return {
     now: clock.now,
     instant: clock.instant,

@@ -258,11 +258,8 @@ describe('POST /flows/{flow_id}/reopen', () => {
     // Its worker was told to stop: what it reports is not for the flow that goes on.
     expect((await report(runsOn, { kind: 'cancel' })).body).toMatchObject({
       discarded: true,
+      step: { status: 'cancelled' },
       flow: { status: 'running' },
-    })
-    expect(await read(`/steps/${runsOn.id}`)).toMatchObject({
-      status: 'cancelled',
-      attempts: [{ outcome: 'discarded', worker_id: 'w' }],
     })
     expect((await report(await take(of), { kind: 'complete' })).body.flow.status).toBe('running')
     await send('POST', `/flows/${of.id}/finish`)
