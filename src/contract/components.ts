@@ -7,10 +7,14 @@ import { flowComponents } from './flow.ts'
 import { inboundComponents } from './inbound.ts'
 import type { Component } from './kit.ts'
 import { linkComponents } from './link.ts'
+import { memoComponents } from './memo.ts'
+import { newStepComponents } from './new-step.ts'
+import { outcomeComponents } from './outcome.ts'
 import { problemComponents } from './problem.ts'
 import { signalComponents } from './signal.ts'
 import { sourceComponents } from './source.ts'
 import { stepComponents } from './step.ts'
+import { stepWorkComponents } from './step-work.ts'
 import { verificationComponents } from './verification.ts'
 import { waitComponents } from './wait.ts'
 
@@ -24,6 +28,10 @@ export const components: readonly Component[] = [
   ...inboundComponents,
   ...explainComponents,
   ...stepComponents,
+  ...newStepComponents,
+  ...stepWorkComponents,
+  ...outcomeComponents,
+  ...memoComponents,
   ...eventComponents,
   ...engineComponents,
   ...problemComponents,

@@ -63,6 +63,20 @@ const CommitterStatus = answerBody(
   },
 )
 
+const StepsStatus = answerBody(
+  'StepsStatus',
+  {
+    waiting_claims: count('Claims that wait for steps.'),
+    rescued_total: count(
+      'Steps that were taken from lost or slow workers since the start, to be run again.',
+    ),
+  },
+  {
+    description: 'How the giving of steps to workers does.',
+    example: { waiting_claims: 4, rescued_total: 1 },
+  },
+)
+
 export const EngineStatusSchema = answerBody(
   'EngineStatus',
   {
@@ -75,6 +89,7 @@ export const EngineStatusSchema = answerBody(
       'Whether changes made by other processes are heard of at once, or found by looking, up to a second later.',
     ),
     streams: count('Event streams that are open.'),
+    steps: ref(StepsStatus),
   },
   {
     description: 'How the process that answers does.',
@@ -91,6 +106,7 @@ export const EngineStatusSchema = answerBody(
       committer: { queued: 0, in_flight: 1, batches_total: 310, commands_total: 1204 },
       listen: 'ok',
       streams: 3,
+      steps: { waiting_claims: 4, rescued_total: 1 },
     },
   },
 )
@@ -123,6 +139,7 @@ export const engineComponents = [
   TickReportSchema,
   WaitEngineStatus,
   CommitterStatus,
+  StepsStatus,
   EngineStatusSchema,
   LivenessSchema,
   Checks,

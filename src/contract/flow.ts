@@ -6,6 +6,7 @@ import {
   answerBody,
   component,
   count,
+  duration,
   id,
   JsonObjectSchema,
   JsonValueSchema,
@@ -21,11 +22,12 @@ import {
   text,
   timestamp,
 } from './kit.ts'
+import { NewStepSchema } from './new-step.ts'
 import { WaitSchema } from './wait.ts'
 
 const labelNames = { type: 'string', minLength: 1, maxLength: maxLengths.label }
 
-const Labels = component(
+export const LabelsSchema = component(
   'Labels',
   Type.Unsafe<Record<string, string>>({
     type: 'object',
@@ -76,7 +78,7 @@ const flowMembers = {
   cancel_requested: Type.Boolean({
     description: 'True from the moment a cancel was requested. It never becomes false again.',
   }),
-  labels: ref(Labels),
+  labels: ref(LabelsSchema),
   revision: count('Grows by one with every change. Also the `ETag`.'),
   created_at: timestamp('When the flow was created.'),
   updated_at: timestamp('When it last changed.'),
@@ -130,7 +132,7 @@ export const CreateFlowSchema = requestBody(
     current_step: Type.Optional(name('Where the flow begins; `init` when absent.')),
     state: Type.Optional(ref(JsonObjectSchema)),
     mode: Type.Optional(oneOfTexts(flowModes, `${modeText} \`managed\` when absent.`)),
-    labels: Type.Optional(ref(Labels)),
+    labels: Type.Optional(ref(LabelsSchema)),
     key: Type.Optional(
       name('A business key of yours, unique among the open flows of the namespace.', ['order-42']),
     ),
@@ -146,7 +148,14 @@ export const CreateFlowSchema = requestBody(
     start: Type.Optional(
       Type.Boolean({
         description:
-          'True: the flow is running from the start, as a mirrored flow always is. False when absent.',
+          'True: the flow is running from the start, as a mirrored flow and one with `steps` always are. False when absent.',
+      }),
+    ),
+    steps: Type.Optional(
+      Type.Array(ref(NewStepSchema), {
+        minItems: 1,
+        maxItems: 100,
+        description: 'Steps to begin with, 1 to 100: the flow is then running from the start.',
       }),
     ),
   },
@@ -224,13 +233,29 @@ export const CancelFlowSchema = requestBody(
   { description: 'Why the flow is cancelled.', example: { reason: 'the order was withdrawn' } },
 )
 
+export const RequestFlowCancelSchema = requestBody(
+  'RequestFlowCancel',
+  {
+    reason: Type.Optional(text('Why, for the audit log.')),
+    grace: Type.Optional(
+      duration(
+        'How long running steps, or the controller, are given. Then the flow is cancelled whatever they do; without limit when absent.',
+      ),
+    ),
+  },
+  {
+    description: 'Why the flow is to end, and by when.',
+    example: { reason: 'the order was withdrawn', grace: 'PT5M' },
+  },
+)
+
 /** For requests that say everything by their path. */
 export const EmptySchema = requestBody('Empty', {}, { description: 'Nothing.', example: {} })
 
 export const flowComponents = [
   JsonObjectSchema,
   JsonValueSchema,
-  Labels,
+  LabelsSchema,
   LabelsPatch,
   FlowSchema,
   FlowPageSchema,
@@ -241,5 +266,6 @@ export const flowComponents = [
   FinishFlowSchema,
   FailFlowSchema,
   CancelFlowSchema,
+  RequestFlowCancelSchema,
   EmptySchema,
 ]

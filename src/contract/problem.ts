@@ -72,6 +72,7 @@ const problemMembers = {
     Type.Array(ref(NextAction), { description: 'What is possible instead.' }),
   ),
   flow_id: Type.Optional(id('The flow that the problem is about.')),
+  step_id: Type.Optional(id('The step that the problem is about.')),
   allowed: Type.Optional(
     Type.Array(Type.String(), {
       description: 'The values, statuses or methods that are possible.',

@@ -59,6 +59,18 @@ export const WaitBranchSchema = taggedUnion(
   { description: 'One of several things to wait for.', example: exampleBranch },
 )
 
+const NextStep = answerBody(
+  'NextStep',
+  {
+    run_id: Type.String({ description: 'The name of its run.' }),
+    task: Type.String({ description: 'What is to be done.' }),
+  },
+  {
+    description: 'The step with which a flow goes on when its wait is over.',
+    example: { run_id: 'reply-1', task: 'reply' },
+  },
+)
+
 const waitMembers = {
   id: id('The id of this wait. Whatever ends it names this id.'),
   since: timestamp('When the flow began to wait.'),
@@ -77,6 +89,7 @@ const waitMembers = {
       'There is a link that ends this wait, until then; null: as long as the wait lasts.',
     ),
   ),
+  next: Type.Optional(ref(NextStep)),
 }
 
 const TimerWait = answerBody(
@@ -308,6 +321,7 @@ export const waitComponents = [
   AnyWait,
   AllWait,
   WaitSchema,
+  NextStep,
   TimerBranch,
   ExternalEventBranch,
   ManualBranch,

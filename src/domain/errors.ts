@@ -44,7 +44,9 @@ export interface ErrorDetails {
     allowed: FlowStatus[]
     wait: Wait | null
   }
-  already_terminal: { flow_id: string; flow_status: FlowStatus }
+  precondition_failed: { flow_id: string; key: string }
+  /** `step_id`: where a failed flow can be reopened. */
+  already_terminal: { flow_id: string; flow_status: FlowStatus; step_id?: string }
   cancel_pending: { flow_id: string }
   stale_wait: { flow_id: string; expected: string; actual: string | null }
   wait_conflict: { flow_id: string }

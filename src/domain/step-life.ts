@@ -285,12 +285,16 @@ export function stepError(
   }
 }
 
-/** What a worker may say of the pieces of a step: sizes in bytes are judged before. */
-export function refuseBadTimeouts(step: Pick<NewStep, 'timeouts'>): void {
+/**
+ * Refuses time-outs that contradict each other.
+ *
+ * @param pointer where the step stands in the request.
+ */
+export function refuseBadTimeouts(step: Pick<NewStep, 'timeouts'>, pointer = ''): void {
   const { schedule_to_close: total, start_to_close: one } = step.timeouts ?? {}
   if (total === undefined || one === undefined || one <= total) return
   throw invalid(
-    '/timeouts/start_to_close',
+    `${pointer}/timeouts/start_to_close`,
     'out_of_range',
     'start_to_close is for one attempt and cannot be longer than schedule_to_close, which is for all.',
   )

@@ -15,7 +15,7 @@ type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
 /** Runs a dead step anew, or one that rests between two attempts at once. */
 export function retryStep(draft: Draft, { step_id, known }: Of<'retry_step'>): Decision {
   const { flow, at } = draft
-  refuseEnded(flow)
+  refuseClosed(flow, known)
   const step = managed(flow, step_id, known)
   if (step.status === 'pending' && step.attempt + step.interruptions > 0 && !step.ready) {
     const now = scheduled(step, at, at)
@@ -40,7 +40,7 @@ function revive(draft: Draft, dead: StepRecord): Decision {
 export function resolveStep(draft: Draft, command: Of<'resolve_step'>): Decision {
   const { flow, at } = draft
   const { step_id, skipped, result, reason } = command
-  refuseEnded(flow)
+  refuseClosed(flow, command.known)
   const known = managed(flow, step_id, command.known)
   if (known.status !== 'failed' && known.status !== 'pending') {
     throw stepConflict(
@@ -90,6 +90,19 @@ export function reopen(draft: Draft, { step_id, known }: Of<'reopen'>): Decision
     { patch: { merge: {}, unset } },
   )
   return andThen(decision, (next) => revive(draft.on(next), step))
+}
+
+/** Refuses what comes after the end; of a failed flow it says at which step that is taken back. */
+function refuseClosed(flow: DecidedFlow, known: StepRecord | null): void {
+  const reopens = known?.status === 'failed' || known?.status === 'cancelled'
+  if (flow.status === 'failed' && known?.flow_id === flow.id && reopens) {
+    throw new FlowError(
+      'already_terminal',
+      'This flow has failed, which is final: reopen it at this step to go on.',
+      { flow_id: flow.id, flow_status: flow.status, step_id: known.id },
+    )
+  }
+  refuseEnded(flow)
 }
 
 function managed(flow: DecidedFlow, id: string, known: StepRecord | null): StepRecord {

@@ -47,6 +47,12 @@ export interface EngineStatus {
   listen: 'ok' | 'degraded'
   /** Event streams that are open. */
   streams: number
+  steps: {
+    /** Claims that wait for steps. */
+    waiting_claims: number
+    /** Steps given to be run again since the start, because their worker was lost or too slow. */
+    rescued_total: number
+  }
 }
 
 export interface Engine {
@@ -114,7 +120,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
   committer.onCommit((changes) => hints.publish('flows', idsOf(changes)))
   const watch = createWatch(scope, committer, hints, report)
   const read = createFlowReader(scope, options.readsInFlight)
-  const flows = createFlows({ scope, committer, read, watch })
+  const stepBytes = options.steps.bytes
+  const flows = createFlows({ scope, committer, read, watch, stepBytes })
   const positions = createFeedPositions(scope)
   const streams = createStreams({
     scope,
@@ -141,9 +148,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
     stepSweeper,
     ...createSweepers(scope, retention, report),
   ]
-  const signals = createSignals(scope, committer, options.signals, () => waker.nudge(0))
+  const signals = createSignals(scope, committer, options.signals, stepBytes, () => waker.nudge(0))
   const links = createLinks(scope, signals)
-  const stepBytes = options.steps.bytes
   const steps = createSteps({ scope, flows, links, stepBytes })
   const { allowUnsigned } = options.inbound
   const readiness = createReadiness(scope)
@@ -180,6 +186,10 @@ export function createEngine(options: EngineOptions): RunningEngine {
       committer: committer.status(),
       listen: hints.status(),
       streams: streams.count(),
+      steps: {
+        waiting_claims: claims.waiting(),
+        rescued_total: stepSweeper.status().rescued_total,
+      },
     }),
     ready: readiness.check,
     start() {

@@ -1,7 +1,6 @@
 // What callers do with flows: create, change, read, list, and wait for a change.
 
 import type { Command } from '../domain/command.ts'
-import type { NewFlow } from '../domain/create.ts'
 import { flowNotFound } from '../domain/errors.ts'
 import { type FlowRecord, type FlowStatus, isTerminal } from '../domain/flow.ts'
 import { isId } from '../domain/id.ts'
@@ -16,6 +15,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
+import { type FlowInput, mintSteps } from './step-input.ts'
 import type { Watch } from './watch.ts'
 
 export interface FlowFilter {
@@ -32,7 +32,8 @@ export interface FlowFilter {
 }
 
 export interface Flows {
-  create(caller: Caller, input: NewFlow, options?: ChangeOptions): Promise<Reply>
+  /** Throws `key_conflict`, `limit_exceeded`. */
+  create(caller: Caller, input: FlowInput, options?: ChangeOptions): Promise<Reply>
   change(caller: Caller, flowId: string, command: Command, options?: ChangeOptions): Promise<Reply>
   /** Throws `not_found`. */
   get(caller: Caller, flowId: string): Promise<FlowRecord>
@@ -61,9 +62,13 @@ export interface FlowsOptions {
   committer: Committer
   read: (id: string) => Promise<FlowRecord | null>
   watch: Watch
+  /** Largest input of a step, in bytes of compact JSON. */
+  stepBytes: number
 }
 
-export function createFlows({ scope, committer, read, watch }: FlowsOptions): Flows {
+export function createFlows(options: FlowsOptions): Flows {
+  const { scope, committer, read, watch, stepBytes } = options
+
   async function get(caller: Caller, flowId: string): Promise<FlowRecord> {
     const flow = isId(flowId) ? await read(flowId) : null
     if (flow === null || flow.namespace !== caller.namespace) throw flowNotFound(flowId)
@@ -85,7 +90,7 @@ export function createFlows({ scope, committer, read, watch }: FlowsOptions): Fl
         keep: keepCreation(caller, options),
         flow_id: mintId(shardIndex),
         shard: shardToken(shardIndex),
-        input,
+        input: mintSteps(input, shardIndex, stepBytes),
       })
     },
 

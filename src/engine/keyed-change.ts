@@ -7,7 +7,7 @@ import { inTransaction, type Runner, type Scope } from '../store/db.ts'
 import { toFlowError } from '../store/errors.ts'
 import { keepReplies, lockIdempotencyKeys, readReplies, refText } from '../store/idempotency.ts'
 import type { Caller, ChangeOptions } from './change.ts'
-import { keepCreation } from './keep-reply.ts'
+import { keepChange, keepCreation } from './keep-reply.ts'
 
 /** How long an answer is kept for repeats, in milliseconds. */
 const replyLifetime = 24 * 60 * 60 * 1000
@@ -22,6 +22,7 @@ export interface KeyedReply<Value> {
  * Runs a change and answers after COMMIT. A repeat with its key gets the first answer and does
  * nothing. The answer is kept as it is, so no secret may be in it.
  *
+ * @param flowId the flow that the change belongs to, if it does: its keys are apart from those of others.
  * @throws FlowError what `work` throws; `idempotency_mismatch`, `idempotency_in_progress`.
  */
 export async function keyedChange<Value extends object>(
@@ -29,8 +30,10 @@ export async function keyedChange<Value extends object>(
   caller: Caller,
   options: ChangeOptions,
   work: (runner: Runner) => Promise<Value>,
+  flowId?: string,
 ): Promise<KeyedReply<Value>> {
-  const keep = keepCreation(caller, options)
+  const keep =
+    flowId === undefined ? keepCreation(caller, options) : keepChange(caller, flowId, options)
   try {
     return await inTransaction(scope, async (runner) => {
       if (keep === null) return { value: await work(runner), replayed: false }

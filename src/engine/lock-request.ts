@@ -68,6 +68,9 @@ export function lockRequest(
       case 'signal':
         if (entry.start !== null) {
           const { shard, input } = entry.start
+          if (input.steps !== undefined) {
+            request.defaults.controllers.push({ namespace, id: input.controller_id })
+          }
           request.keys.push({ namespace, key: input.key, shard })
         }
         addArrival(entry)

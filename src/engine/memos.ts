@@ -1,27 +1,32 @@
 // What steps record so that it survives their retries: values by name, for each flow.
 
-import { FlowError } from '../domain/errors.ts'
+import { FlowError, flowNotFound } from '../domain/errors.ts'
 import { type JsonValue, jsonBytes } from '../domain/json.ts'
-import { inTransaction, type Scope } from '../store/db.ts'
-import { toFlowError } from '../store/errors.ts'
-import { type MemoRecord, readMemo, writeMemo } from '../store/memos.ts'
-import type { Caller } from './change.ts'
+import type { Scope } from '../store/db.ts'
+import { type MemoRecord, type MemoWrite, readMemo, writeMemo } from '../store/memos.ts'
+import type { Caller, ChangeOptions } from './change.ts'
 import type { Flows } from './flows.ts'
+import { type KeyedReply, keyedChange } from './keyed-change.ts'
+
+/** A memo that was written. */
+export interface WrittenMemo {
+  memo: MemoRecord
+  created: boolean
+}
 
 export interface Memos {
   /** Throws `not_found` for the flow and for the memo. */
   get(caller: Caller, flowId: string, key: string): Promise<MemoRecord>
   /**
-   * Writes a value; of one that is there with `onlyNew`, nothing is changed and `kept` is true. It makes
-   * no revision. Throws `not_found`, `already_terminal`, `limit_exceeded`.
+   * Writes a value; with `onlyNew` only if there is none. It makes no revision. Throws `not_found`,
+   * `already_terminal`, `limit_exceeded`, and `precondition_failed` when there is one.
    */
   put(
     caller: Caller,
     flowId: string,
-    key: string,
-    value: JsonValue,
-    onlyNew: boolean,
-  ): Promise<{ memo: MemoRecord; created: boolean; kept: boolean }>
+    memo: { key: string; value: JsonValue; onlyNew: boolean },
+    options?: ChangeOptions,
+  ): Promise<KeyedReply<WrittenMemo>>
 }
 
 export interface MemoLimits {
@@ -44,7 +49,7 @@ export function createMemos(scope: Scope, flows: Flows, limits: MemoLimits): Mem
       )
     },
 
-    async put(caller, flowId, key, value, onlyNew) {
+    async put(caller, flowId, { key, value, onlyNew }, options = {}) {
       const actual = jsonBytes(value)
       if (actual > limits.bytes) {
         throw new FlowError(
@@ -53,30 +58,45 @@ export function createMemos(scope: Scope, flows: Flows, limits: MemoLimits): Mem
           { limit: 'memo_bytes', maximum: limits.bytes, actual },
         )
       }
-      const flow = await flows.get(caller, flowId)
-      const { shard } = flow
-      const written = await inTransaction(scope, (runner) =>
-        writeMemo(runner, { flow_id: flowId, shard, key, value }, !onlyNew, limits.count),
-      ).catch((error: unknown) => {
-        throw toFlowError(error)
-      })
-      if (written.outcome === 'full') {
+      const { shard } = await flows.get(caller, flowId)
+      return keyedChange(
+        scope,
+        caller,
+        options,
+        async (runner) => {
+          const memo = { flow_id: flowId, shard, key, value }
+          const written = await writeMemo(runner, memo, !onlyNew, limits.count)
+          return accepted(written, flowId, key)
+        },
+        flowId,
+      )
+    },
+  }
+
+  function accepted(written: MemoWrite, flow_id: string, key: string): WrittenMemo {
+    switch (written.outcome) {
+      case 'no_flow':
+        throw flowNotFound(flow_id)
+      case 'closed':
+        throw new FlowError(
+          'already_terminal',
+          `This flow is ${written.status}, which is final: nothing is recorded for it any more.`,
+          { flow_id, flow_status: written.status },
+        )
+      case 'full':
         throw new FlowError(
           'limit_exceeded',
           `A flow has ${limits.count} memos at most: record several values under one key.`,
           { limit: 'memos', maximum: limits.count },
         )
-      }
-      if (written.outcome === 'closed') {
-        const { status } = await flows.get(caller, flowId)
+      case 'kept':
         throw new FlowError(
-          'already_terminal',
-          `This flow is ${status}, which is final: nothing is recorded for it any more.`,
-          { flow_id: flowId, flow_status: status },
+          'precondition_failed',
+          'Something is recorded under this key already. Read it and go on with that.',
+          { flow_id, key },
         )
-      }
-      const { outcome, memo } = written
-      return { memo, created: outcome === 'created', kept: outcome === 'kept' }
-    },
+      default:
+        return { memo: written.memo, created: written.outcome === 'created' }
+    }
   }
 }

@@ -1,6 +1,5 @@
 // Inbound messages that may end a wait: every one of them comes in here, whoever sends it.
 
-import type { NewFlow } from '../domain/create.ts'
 import { FlowError, flowNotFound } from '../domain/errors.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import { isId, shardIndexOf } from '../domain/id.ts'
@@ -19,6 +18,7 @@ import type { StartIfAbsent } from './entry.ts'
 import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
+import { type FlowInput, mintSteps } from './step-input.ts'
 
 /** A signal as it is sent. */
 export interface SignalInput {
@@ -38,7 +38,7 @@ export interface SignalInput {
   /** The message that it was made of: stored in the same transaction, unless it is a duplicate. */
   message?: InboundMessage
   /** Send it to the open flow of this key, and make that flow if there is none. */
-  start_if_absent?: NewFlow & { key: string }
+  start_if_absent?: FlowInput & { key: string }
 }
 
 /** What became of a signal. */
@@ -92,11 +92,15 @@ export interface SignalSettings {
   retention: number
 }
 
-/** @param onWaking told when a signal has more waits to wake than one transaction holds. */
+/**
+ * @param stepBytes the largest input of a step of a flow that a signal makes, in bytes of compact JSON.
+ * @param onWaking told when a signal has more waits to wake than one transaction holds.
+ */
 export function createSignals(
   scope: Scope,
   committer: Committer,
   settings: SignalSettings,
+  stepBytes: number,
   onWaking: () => void,
 ): Signals {
   async function get(caller: Caller, id: string): Promise<SignalRecord> {
@@ -141,7 +145,7 @@ export function createSignals(
           ttl,
           ...(input.message !== undefined && { message: input.message }),
         },
-        start: startOf(caller, input.start_if_absent),
+        start: startOf(caller, input.start_if_absent, stepBytes),
         if_match: options.if_match ?? null,
       })
       if (reply.signal.waking !== null) onWaking()
@@ -179,11 +183,16 @@ export function createSignals(
 
 function startOf(
   caller: Caller,
-  input: (NewFlow & { key: string }) | undefined,
+  input: (FlowInput & { key: string }) | undefined,
+  stepBytes: number,
 ): StartIfAbsent | null {
   if (input === undefined) return null
   const shardIndex = shardOf(caller.namespace, input.key)
-  return { flow_id: mintId(shardIndex), shard: shardToken(shardIndex), input }
+  return {
+    flow_id: mintId(shardIndex),
+    shard: shardToken(shardIndex),
+    input: mintSteps(input, shardIndex, stepBytes),
+  }
 }
 
 function fateOf({ outcome, signal, flow, started, replayed }: SignalReply): SignalFate {

@@ -1,8 +1,9 @@
 // The queue of managed steps as workers see it: claim, heartbeat, release.
 
+import { FlowError } from '../domain/errors.ts'
 import { isId } from '../domain/id.ts'
 import type { JsonValue } from '../domain/json.ts'
-import { readLeaseToken } from '../domain/lease.ts'
+import { type LeaseClaim, readLeaseToken } from '../domain/lease.ts'
 import type { StepRecord } from '../domain/step.ts'
 import { leaseLost, stepNotFound } from '../domain/step-errors.ts'
 import type { Scope } from '../store/db.ts'
@@ -13,10 +14,12 @@ import {
   releaseStep,
   renewLeases,
 } from '../store/step-queue.ts'
-import type { Caller } from './change.ts'
+import type { Caller, ChangeOptions } from './change.ts'
 import { gather } from './gather.ts'
+import { type KeyedReply, keyedChange } from './keyed-change.ts'
 import type { ClaimedStep, ClaimRequest, StepClaims } from './step-claims.ts'
-import { refuseLargeValue, type Steps } from './steps.ts'
+import { refuseLargeValue } from './step-input.ts'
+import type { Steps } from './steps.ts'
 
 export type { ClaimedStep, ClaimRequest } from './step-claims.ts'
 
@@ -31,7 +34,13 @@ export interface StepQueue {
     told: { progress?: JsonValue; checkpoint?: JsonValue },
   ): Promise<HeartbeatAnswer>
   /** Gives a step back that was not run, to be claimable after `delay` milliseconds. Throws the same. */
-  release(caller: Caller, stepId: string, leaseToken: string, delay: number): Promise<StepRecord>
+  release(
+    caller: Caller,
+    stepId: string,
+    leaseToken: string,
+    delay: number,
+    options?: ChangeOptions,
+  ): Promise<KeyedReply<StepRecord>>
   /** Claims that wait. */
   waiting(): number
 }
@@ -68,10 +77,10 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
   })
 
   /** The claim that a token speaks of. Throws when it cannot be that of the step. */
-  async function tokenOf(caller: Caller, stepId: string, leaseToken: string): Promise<string> {
+  async function claimOf(caller: Caller, stepId: string, leaseToken: string): Promise<LeaseClaim> {
     if (!isId(stepId)) throw stepNotFound(stepId)
     const claim = readLeaseToken(leaseToken)
-    if (claim !== null) return claim.token
+    if (claim !== null) return claim
     throw leaseLost(stepId, await steps.byId(caller, stepId))
   }
 
@@ -82,7 +91,7 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
     async heartbeat(caller, stepId, leaseToken, { progress, checkpoint }) {
       refuseLargeValue('progress', progress, stepBytes)
       refuseLargeValue('checkpoint', checkpoint, stepBytes)
-      const token = await tokenOf(caller, stepId, leaseToken)
+      const { token } = await claimOf(caller, stepId, leaseToken)
       const answer = await renew({
         step_id: stepId,
         token,
@@ -97,20 +106,25 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
       return answer
     },
 
-    async release(caller, stepId, leaseToken, delay) {
-      const token = await tokenOf(caller, stepId, leaseToken)
+    async release(caller, stepId, leaseToken, delay, options = {}) {
+      const { token, flow_id } = await claimOf(caller, stepId, leaseToken)
       const { namespace } = caller
-      const step = await releaseStep(scope.writer, {
-        namespace,
-        step_id: stepId,
-        token,
-        delay,
-      }).catch((error: unknown) => {
-        throw toFlowError(error)
+      const released = await keyedChange(
+        scope,
+        caller,
+        options,
+        async (runner) => {
+          const step = await releaseStep(runner, { namespace, step_id: stepId, token, delay })
+          if (step === undefined) throw leaseLost(stepId, null)
+          return step
+        },
+        flow_id,
+      ).catch(async (error: unknown) => {
+        const lost = error instanceof FlowError && error.code === 'lease_lost'
+        throw lost ? leaseLost(stepId, await steps.byId(caller, stepId)) : error
       })
-      if (step === undefined) throw leaseLost(stepId, await steps.byId(caller, stepId))
-      onReleased(step, delay)
-      return step
+      if (!released.replayed) onReleased(released.value, delay)
+      return released
     },
   }
 }

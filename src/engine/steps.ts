@@ -1,14 +1,13 @@
 // Steps as callers see them: observed and enqueued, settled by their workers, mended by operators, read.
 
 import { createHash } from 'node:crypto'
-import { FlowError } from '../domain/errors.ts'
+import { FlowError, flowNotFound } from '../domain/errors.ts'
 import { isId, shardIndexOf } from '../domain/id.ts'
-import { canonicalJson, type JsonValue, jsonBytes } from '../domain/json.ts'
+import { canonicalJson, type JsonValue } from '../domain/json.ts'
 import { readLeaseToken } from '../domain/lease.ts'
 import type { StepOutcome } from '../domain/outcome.ts'
-import type { AttemptRecord, NewStep, Observation, StepRecord, StepStatus } from '../domain/step.ts'
+import type { AttemptRecord, Observation, StepRecord, StepStatus } from '../domain/step.ts'
 import { leaseLost, stepNotFound } from '../domain/step-errors.ts'
-import { refuseBadTimeouts } from '../domain/step-life.ts'
 import type { Scope } from '../store/db.ts'
 import { findSteps, listSteps, readAttempts, readStep, readStepById } from '../store/steps.ts'
 import type { Caller, ChangeOptions, Reply } from './change.ts'
@@ -17,9 +16,7 @@ import type { Flows } from './flows.ts'
 import { mintId } from './ids.ts'
 import type { LinkSpec, Links } from './links.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
-
-/** A step as it is asked for. */
-export type StepInput = Omit<NewStep, 'step_id'>
+import { mintStep, refuseLargeValue, type StepInput } from './step-input.ts'
 
 type Of<Kind extends StepOutcome['kind']> = Extract<StepOutcome, { kind: Kind }>
 
@@ -29,9 +26,11 @@ export type OutcomeInput =
   | (Omit<Of<'wait'>, 'next' | 'wait_id' | 'link'> & { next?: StepInput; link?: LinkSpec })
   | Exclude<StepOutcome, { kind: 'continue' | 'wait' }>
 
+/** The answer to a change that is about one step. */
+export type StepReply = Reply & { step: StepRecord }
+
 /** What became of a report. */
-export interface SettleReply extends Reply {
-  step: StepRecord
+export interface SettleReply extends StepReply {
   /** It did not count: its flow has ended, or is to end. */
   discarded: boolean
   /** It was accepted before. */
@@ -44,6 +43,7 @@ export interface StepFilter {
   status?: StepStatus[]
   task?: string
   controller_id?: string
+  flow_id?: string
 }
 
 export interface Steps {
@@ -63,7 +63,7 @@ export interface Steps {
     flowId: string,
     step: StepInput,
     options?: ChangeOptions,
-  ): Promise<Reply & { step: StepRecord }>
+  ): Promise<StepReply>
   /** Takes the report of a run. Throws `lease_lost`, `wait_conflict`, `limit_exceeded`. */
   settle(
     caller: Caller,
@@ -73,14 +73,14 @@ export interface Steps {
     options?: ChangeOptions,
   ): Promise<SettleReply>
   /** Runs a dead step anew. Throws `not_found`, `step_conflict`, `already_terminal`. */
-  retry(caller: Caller, stepId: string, options?: ChangeOptions): Promise<StepRecord>
+  retry(caller: Caller, stepId: string, options?: ChangeOptions): Promise<StepReply>
   /** Settles a dead or pending step; a null result with `skipped`. Throws the same. */
   resolve(
     caller: Caller,
     stepId: string,
     what: { skipped: boolean; result: JsonValue; reason?: string },
     options?: ChangeOptions,
-  ): Promise<StepRecord>
+  ): Promise<StepReply>
   /** Reopens a failed flow at one of its steps. Throws `illegal_transition`, `step_conflict`. */
   reopen(caller: Caller, flowId: string, stepId: string, options?: ChangeOptions): Promise<Reply>
   /** Throws `not_found` for the flow and for the step. */
@@ -114,32 +114,30 @@ export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): S
     refuseLargeValue(name, value, stepBytes)
   }
 
-  function checked(step: StepInput): StepInput {
-    refuseLarge('input', step.input)
-    refuseBadTimeouts(step)
-    return step
-  }
-
   /** What a report asks for, with ids for all that it may create. */
   function minted(
     flowId: string,
     outcome: OutcomeInput,
   ): { outcome: StepOutcome; wait_id: string | null; link_token: string | null } {
-    const id = () => mintId(shardIndexOf(flowId))
+    const shardIndex = shardIndexOf(flowId)
+    const stepOf = (input: StepInput) => mintStep(input, shardIndex, stepBytes)
     if (outcome.kind === 'continue') {
-      const next = { ...checked(outcome.next), step_id: id() }
-      return { outcome: { ...outcome, next }, wait_id: null, link_token: null }
+      return {
+        outcome: { ...outcome, next: stepOf(outcome.next) },
+        wait_id: null,
+        link_token: null,
+      }
     }
     if (outcome.kind !== 'wait') return { outcome, wait_id: null, link_token: null }
     const { next, link, ...rest } = outcome
     const made = link === undefined ? null : links.mint(flowId, link)
-    const wait_id = id()
+    const wait_id = mintId(shardIndex)
     return {
       outcome: {
         ...rest,
         wait_id,
         ...(made !== null && { link: made.link }),
-        ...(next !== undefined && { next: { ...checked(next), step_id: id() } }),
+        ...(next !== undefined && { next: stepOf(next) }),
       },
       wait_id,
       link_token: made?.token ?? null,
@@ -165,20 +163,20 @@ export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): S
     },
 
     async enqueue(caller, flowId, step, options) {
-      checked(step)
+      if (!isId(flowId)) throw flowNotFound(flowId)
       const reply = await flows.change(
         caller,
         flowId,
         {
           type: 'enqueue',
-          step: { ...step, step_id: mintId(shardIndexOf(flowId)) },
+          step: mintStep(step, shardIndexOf(flowId), stepBytes),
           // Both looked up under the flow's lock.
           defaults: null,
           known: null,
         },
         options,
       )
-      return { ...reply, step: stepOf(reply) }
+      return withStep(reply)
     },
 
     async settle(caller, stepId, leaseToken, outcome, options) {
@@ -214,8 +212,7 @@ export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): S
       }
       const { outcome: said, flow } = reply
       return {
-        ...reply,
-        step: stepOf(reply),
+        ...withStep(reply),
         discarded: said === 'discarded',
         repeated: said === 'repeated',
         link_token:
@@ -226,7 +223,7 @@ export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): S
     async retry(caller, stepId, options) {
       const { flow_id } = await byId(caller, stepId)
       const command = { type: 'retry_step', step_id: stepId, known: null } as const
-      return stepOf(await flows.change(caller, flow_id, command, options))
+      return withStep(await flows.change(caller, flow_id, command, options))
     },
 
     async resolve(caller, stepId, { skipped, result, reason }, options) {
@@ -245,7 +242,7 @@ export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): S
         },
         options,
       )
-      return stepOf(reply)
+      return withStep(reply)
     },
 
     async reopen(caller, flowId, stepId, options) {
@@ -303,27 +300,13 @@ export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): S
   }
 }
 
-function stepOf({ step }: Reply): StepRecord {
+function withStep(reply: Reply): StepReply {
+  const { step } = reply
   if (step === undefined) throw new Error('a change of a step was answered without it')
-  return step
+  return { ...reply, step }
 }
 
 /** What a report is known by when it is repeated. */
 function hashOf(outcome: OutcomeInput): string {
   return createHash('sha256').update(canonicalJson(outcome)).digest('base64url')
-}
-
-/** Refuses a value that a step shall keep and that is too large. */
-export function refuseLargeValue(
-  name: string,
-  value: JsonValue | undefined,
-  maximum: number,
-): void {
-  const actual = value === undefined ? 0 : jsonBytes(value)
-  if (actual <= maximum) return
-  throw new FlowError(
-    'limit_exceeded',
-    `The ${name} is larger than ${maximum} bytes: keep large data elsewhere and refer to it.`,
-    { limit: 'step_bytes', maximum, actual },
-  )
 }

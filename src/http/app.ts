@@ -16,10 +16,14 @@ import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
 import { inboundRoutes } from './routes/inbound.ts'
 import { linkRoutes } from './routes/links.ts'
+import { memoRoutes } from './routes/memos.ts'
 import { messageRoutes } from './routes/messages.ts'
+import { outcomeRoutes } from './routes/outcomes.ts'
 import { rootRoutes } from './routes/root.ts'
 import { signalRoutes } from './routes/signals.ts'
 import { sourceRoutes } from './routes/sources.ts'
+import { stepQueueRoutes } from './routes/step-queue.ts'
+import { stepRepairRoutes } from './routes/step-repair.ts'
 import { stepRoutes } from './routes/steps.ts'
 import { createServer, type ServerOptions } from './server.ts'
 import { createSse, defaultSse, type SseOptions } from './sse.ts'
@@ -62,6 +66,10 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     messageRoutes,
     inboundRoutes,
     stepRoutes,
+    stepQueueRoutes,
+    outcomeRoutes,
+    stepRepairRoutes,
+    memoRoutes,
     eventRoutes,
     eventStreamRoutes,
     engineRoutes,

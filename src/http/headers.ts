@@ -79,6 +79,19 @@ export function knownRevisions(request: FastifyRequest): '*' | number[] | undefi
   })
 }
 
+/** Whether something is to be made only if there is nothing yet (`If-None-Match: *`). */
+export function onlyIfAbsent(request: FastifyRequest): boolean {
+  const header = request.headers['if-none-match']
+  if (header === undefined) return false
+  if (header.trim() === '*') return true
+  throw invalid(
+    'if-none-match',
+    'invalid_value',
+    'If-None-Match takes * here: record it only if there is nothing yet.',
+    { allowed: ['*'] },
+  )
+}
+
 export function etag(revision: number): string {
   return `"${revision}"`
 }

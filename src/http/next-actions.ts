@@ -31,8 +31,22 @@ export function nextActions(error: FlowError, body?: unknown): NextAction[] {
     return legalNow(flow_id, from, wait)
   }
   if (is(error, 'already_terminal')) {
-    const flow = pathOf(error.detail.flow_id)
-    return [read(flow), { rel: 'events', method: 'GET', href: `${flow}/events` }]
+    const { flow_id, step_id } = error.detail
+    const flow = pathOf(flow_id)
+    const reads = [read(flow), eventsOf(flow)]
+    return step_id === undefined ? reads : [reopen(flow, step_id), ...reads]
+  }
+  if (is(error, 'step_conflict')) {
+    const { flow_id, step_id } = error.detail
+    return [
+      { rel: 'step', method: 'GET', href: `/steps/${step_id}` },
+      { rel: 'steps', method: 'GET', href: `${pathOf(flow_id)}/steps` },
+    ]
+  }
+  if (is(error, 'precondition_failed')) {
+    const { flow_id, key } = error.detail
+    const href = `${pathOf(flow_id)}/memo/${encodeURIComponent(key)}`
+    return [{ rel: 'memo', method: 'GET', href }]
   }
   if (is(error, 'cancel_pending')) {
     const flow = pathOf(error.detail.flow_id)
@@ -127,6 +141,14 @@ export function pathOf(flowId: string): string {
 
 function read(flow: string): NextAction {
   return { rel: 'flow', method: 'GET', href: flow }
+}
+
+function eventsOf(flow: string): NextAction {
+  return { rel: 'events', method: 'GET', href: `${flow}/events` }
+}
+
+function reopen(flow: string, step_id: string): NextAction {
+  return { rel: 'reopen', method: 'POST', href: `${flow}/reopen`, body: { step_id } }
 }
 
 export function cancel(flow: string): NextAction {

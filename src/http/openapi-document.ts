@@ -63,6 +63,17 @@ export function finishDocument(raw: RawDocument, version: string): OpenApiDocume
   }
 }
 
+/** What no key makes repeatable: nothing is changed, or something else tells a repeat. */
+const unkeyed = /^\/(?:engine|in|r)\/|\/test$|^\/steps\/(?:claim|outcomes)$|\/heartbeat$/
+const memo = /\/memo\/\{key\}$/
+/** Changes of a step that its flow takes part in. */
+const settling = /^\/steps\/\{step_id\}\/(?:outcome|retry|skip|result)$/
+
+/** Whether a change makes a revision of one flow, so that it can be made to depend on the present one. */
+function isRevised(path: string): boolean {
+  return (path.includes('{flow_id}') && !memo.test(path)) || settling.test(path)
+}
+
 /** Adds what the validators must not see: the mapping of a union, and the pattern of a duration. */
 function finishSchema(schema: SchemaObject, schemas: Record<string, SchemaObject>): void {
   if (schema.discriminator !== undefined && schema.oneOf !== undefined) {
@@ -86,15 +97,14 @@ function finishOperation(
   path: string,
   schemas: Record<string, SchemaObject>,
 ): void {
-  const changes =
-    ['post', 'put', 'patch', 'delete'].includes(method) &&
-    !/^\/(?:engine|in|r)\/|\/test$/.test(path)
+  const changes = ['post', 'put', 'patch', 'delete'].includes(method) && !unkeyed.test(path)
   const declared = (operation.parameters ?? []).map((parameter) => finishParameter(parameter))
   operation.parameters = [
     ...declared,
     ...('304' in operation.responses ? [parameterRef('IfNoneMatch')] : []),
     ...('x-sse-event' in operation ? [parameterRef('LastEventId')] : []),
-    ...(changes && path.includes('{flow_id}') ? [parameterRef('IfMatch')] : []),
+    ...(method === 'put' && memo.test(path) ? [parameterRef('IfNoneMatchAny')] : []),
+    ...(changes && isRevised(path) ? [parameterRef('IfMatch')] : []),
     ...(changes ? [parameterRef('IdempotencyKey')] : []),
   ]
   if (operation.parameters.length === 0) delete operation.parameters
@@ -138,7 +148,9 @@ function finishResponse(
   const media = response.content?.[jsonType]
   if (media !== undefined) giveExample(media, schemas)
   const ofFlow =
-    status === '304' || (changes && path.startsWith('/flows')) || path === '/flows/{flow_id}'
+    status === '304' ||
+    (changes && (path === '/flows' || isRevised(path))) ||
+    path === '/flows/{flow_id}'
   response.headers = {
     ...(status === '201' && { Location: headerRef('Location') }),
     ...(ofFlow && { ETag: headerRef('ETag') }),
@@ -170,7 +182,7 @@ function problemCodes(operation: Operation, changes: boolean, path: string): Err
   }
   if (changes) {
     codes.push('idempotency_key_invalid', 'idempotency_in_progress', 'idempotency_mismatch')
-    if (path.includes('{flow_id}')) codes.push('revision_mismatch')
+    if (isRevised(path)) codes.push('revision_mismatch')
   }
   codes.push(...declared, 'overloaded', 'unavailable', 'internal')
   return [...new Set(codes)].sort((a, b) => problemKinds[a].status - problemKinds[b].status)

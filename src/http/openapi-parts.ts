@@ -74,6 +74,13 @@ export const sharedParameters: Record<string, Parameter> = {
       'The `ETag` of an earlier answer, such as `"3"`: 304 when the flow still has that revision.',
     schema: { type: 'string' },
   },
+  IfNoneMatchAny: {
+    name: 'If-None-Match',
+    in: 'header',
+    required: false,
+    description: '`*`: only if there is nothing yet, else 412.',
+    schema: { type: 'string', enum: ['*'] },
+  },
   LastEventId: {
     name: 'Last-Event-ID',
     in: 'header',

@@ -26,6 +26,23 @@ export const stepParams = Type.Object({
   }),
 })
 
+export const stepIdParams = Type.Object({
+  step_id: Type.String({
+    description: 'The id of a step.',
+    examples: ['019dbaf3-0c22-7aa1-9d37-4b1e7c8f2a63'],
+  }),
+})
+
+export const memoParams = Type.Object({
+  ...flowParams.properties,
+  key: Type.String({
+    minLength: 1,
+    maxLength: maxLengths.name,
+    description: 'The name of a memo: unique in its flow.',
+    examples: ['charge'],
+  }),
+})
+
 export const signalIdParams = Type.Object({
   signal_id: Type.String({
     description: 'The id of a signal.',

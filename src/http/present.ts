@@ -3,11 +3,9 @@
 import type { EventFeedPage, FlowEventPage } from '../contract/event.ts'
 import type { Flow } from '../contract/flow.ts'
 import type { Signal } from '../contract/signal.ts'
-import type { Step } from '../contract/step.ts'
 import type { FlowEvent } from '../domain/event.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { SignalRecord } from '../domain/signal.ts'
-import type { StepRecord } from '../domain/step.ts'
 import type { Branch, Wait } from '../domain/wait.ts'
 import type { Page } from '../engine/page.ts'
 
@@ -38,11 +36,12 @@ export function presentFlow(flow: FlowRecord): Flow {
 
 /** Its members in one order, however the row has them. */
 export function presentWait(wait: Wait): WireWait {
-  const { id, since, timeout_at, on_timeout, link_expires_at } = wait
+  const { id, since, timeout_at, on_timeout, link_expires_at, next } = wait
   const common = {
     ...(timeout_at !== undefined && { timeout_at }),
     ...(on_timeout !== undefined && { on_timeout }),
     ...(link_expires_at !== undefined && { link_expires_at }),
+    ...(next !== undefined && { next: { run_id: next.run_id, task: next.task } }),
     since,
   }
   switch (wait.kind) {
@@ -72,30 +71,6 @@ export function presentBranch(branch: Branch): Branch {
     }
     case 'manual':
       return { kind: branch.kind, ...(branch.signal !== undefined && { signal: branch.signal }) }
-  }
-}
-
-export function presentStep(step: StepRecord): Step {
-  return {
-    id: step.id,
-    flow_id: step.flow_id,
-    run_id: step.run_id,
-    runtime: step.runtime,
-    task: step.task,
-    status: step.status,
-    input: step.input,
-    result: step.result,
-    error: step.error,
-    child_session_key: step.child_session_key,
-    attempt: step.attempt,
-    max_attempts: step.max_attempts,
-    priority: step.priority,
-    run_at: step.run_at,
-    lease_until: step.lease_until,
-    worker_id: step.worker_id,
-    observed_at: step.observed_at,
-    created_at: step.created_at,
-    updated_at: step.updated_at,
   }
 }
 

@@ -168,6 +168,15 @@ export const problemKinds = {
     ],
     example: 'The flow is at revision 4, not 3: read it and decide anew.',
   },
+  precondition_failed: {
+    status: 412,
+    title: 'It is there already',
+    explanation: [
+      '`If-None-Match: *` asks for something to be made only if there is nothing yet, and there is. Nothing was changed.',
+      'Read what is there, which another attempt has recorded, and go on with that.',
+    ],
+    example: 'Something is recorded under this key already. Read it and go on with that.',
+  },
   already_terminal: {
     status: 409,
     title: 'The flow has ended',

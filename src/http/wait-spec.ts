@@ -6,13 +6,13 @@ import { parseDuration, parseTimestamp } from '../domain/formats.ts'
 import type { BranchSpec, TimeSpec, WaitSpec } from '../domain/wait.ts'
 import type { LinkSpec } from '../engine/links.ts'
 
-/** What a wait request asks for, without its link. */
-export function waitSpec(request: WaitRequest): WaitSpec {
+/** What a wait request asks for, without its link. `pointer` says where in the body it stands. */
+export function waitSpec(request: WaitRequest, pointer = ''): WaitSpec {
   const { timeout, timeout_at, on_timeout, link: _, ...what } = request
-  const deadline = timeOf({ after: timeout, at: timeout_at }, '', ['timeout', 'timeout_at'])
+  const deadline = timeOf({ after: timeout, at: timeout_at }, pointer, ['timeout', 'timeout_at'])
   if (deadline === undefined && on_timeout !== undefined) {
     throw invalid(
-      '/on_timeout',
+      `${pointer}/on_timeout`,
       'not_applicable',
       'on_timeout needs a timeout: send timeout (PT1H) or timeout_at as well.',
       { allowed: ['timeout', 'timeout_at'] },
@@ -20,8 +20,8 @@ export function waitSpec(request: WaitRequest): WaitSpec {
   }
   const branch =
     'of' in what
-      ? { kind: what.kind, of: what.of.map((one, i) => branchSpec(one, `/of/${i}`)) }
-      : branchSpec(what, '')
+      ? { kind: what.kind, of: what.of.map((one, i) => branchSpec(one, `${pointer}/of/${i}`)) }
+      : branchSpec(what, pointer)
   return {
     ...branch,
     ...(deadline !== undefined && { timeout: deadline, on_timeout: on_timeout ?? 'resume' }),
@@ -29,12 +29,12 @@ export function waitSpec(request: WaitRequest): WaitSpec {
 }
 
 /** The link that a wait request asks for, if it does. */
-export function linkSpec({ link }: WaitRequest): LinkSpec | undefined {
+export function linkSpec({ link }: WaitRequest, pointer = ''): LinkSpec | undefined {
   if (link === undefined || link === false) return undefined
   if (link === true) return {}
   const { ttl, schema } = link
   return {
-    ...(ttl !== undefined && { ttl: parseDuration(ttl, '/link/ttl') }),
+    ...(ttl !== undefined && { ttl: parseDuration(ttl, `${pointer}/link/ttl`) }),
     ...(schema !== undefined && { schema }),
   }
 }

@@ -1,5 +1,6 @@
 // What steps recorded, as rows: values by name, for each flow.
 
+import { type FlowStatus, isTerminal } from '../domain/flow.ts'
 import type { JsonValue } from '../domain/json.ts'
 import type { Timestamp } from '../domain/time.ts'
 import { type Runner, read, rows, type Scope } from './db.ts'
@@ -35,12 +36,14 @@ export async function readMemo(
 /** What became of a memo that was to be written. */
 export type MemoWrite =
   | { outcome: 'created' | 'replaced' | 'kept'; memo: MemoRecord }
-  /** Its flow has ended, or has as many as it may. */
-  | { outcome: 'closed' }
+  | { outcome: 'no_flow' }
+  /** Its flow has ended. */
+  | { outcome: 'closed'; status: FlowStatus }
+  /** Its flow has as many as it may. */
   | { outcome: 'full' }
 
 /**
- * Writes a memo of a flow that is open. The flow is locked against its end, not against its changes.
+ * Writes a memo of a flow that is open. The flow is locked until then, so that it cannot end meanwhile.
  *
  * @param replace whether one that is there is replaced; else it is kept.
  * @param maximum memos that a flow may have.
@@ -53,11 +56,12 @@ export async function writeMemo(
 ): Promise<MemoWrite> {
   const { flow_id, shard, key } = memo
   const value = JSON.stringify(memo.value)
-  const open = await rows<{ id: string }>(
+  const [flow] = await rows<{ status: FlowStatus }>(
     runner,
-    sql`select f.id from flows f where f.id = ${flow_id} and f.closed_at is null for key share`,
+    sql`select f.status from flows f where f.id = ${flow_id} for share`,
   )
-  if (open.length === 0) return { outcome: 'closed' }
+  if (flow === undefined) return { outcome: 'no_flow' }
+  if (isTerminal(flow.status)) return { outcome: 'closed', status: flow.status }
   const columns = sql`m.flow_id, m.key, m.value::text as value, m.created_at, m.updated_at`
   const [known] = await rows<MemoRow>(
     runner,

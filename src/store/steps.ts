@@ -288,6 +288,7 @@ export interface StepQuery {
   status?: readonly StepStatus[]
   task?: string
   controller_id?: string
+  flow_id?: string
   before?: Place
   limit: number
 }
@@ -301,6 +302,7 @@ export async function findSteps(scope: Scope, query: StepQuery): Promise<StepRec
   else if (status !== undefined) where.push(sql`s.status = any(${status}::text[])`)
   if (query.task !== undefined) where.push(sql`s.task = ${query.task}`)
   if (query.controller_id !== undefined) where.push(sql`s.controller_id = ${query.controller_id}`)
+  if (query.flow_id !== undefined) where.push(sql`s.flow_id = ${query.flow_id}`)
   if (before !== undefined) {
     where.push(sql`(s.created_at, s.id) < (${before.created_at}::timestamptz, ${before.id}::uuid)`)
   }

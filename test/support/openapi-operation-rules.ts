@@ -20,6 +20,8 @@ const snakeCase = /^[a-z]+(_[a-z]+)*$/
 const typeNames = 'Error Event Object Promise Response Request Map Set Date String Number'.split(
   ' ',
 )
+/** What a worker is given is no list to leaf through. */
+const handedOut = ['ClaimAnswer', 'SettledStep', 'ReportedOutcomes']
 const keywords = 'import class from async return default public private'.split(' ')
 
 export const operationRules: Rule[] = [
@@ -85,7 +87,9 @@ export const operationRules: Rule[] = [
         const { 201: created, 204: empty, 304: same } = operation.responses
         if (created !== undefined && !isReference(created)) {
           const { headers = {} } = created
-          const versioned = 'ETag' in headers || !at.includes(' /flows')
+          // What is recorded beside a flow makes no revision of it.
+          const ofFlow = at.includes(' /flows') && !at.includes('/memo/')
+          const versioned = 'ETag' in headers || !ofFlow
           if (!('Location' in headers && versioned)) return `${at} 201`
         }
         return [empty, same].some((response) => response && 'content' in response) && at
@@ -148,6 +152,8 @@ export const operationRules: Rule[] = [
             ![
               'flow_id',
               'run_id',
+              'step_id',
+              'key',
               'name',
               'signal_id',
               'token',
@@ -170,7 +176,7 @@ export const operationRules: Rule[] = [
         const name = media?.media.schema.$ref?.slice(schemaPrefix.length) ?? ''
         const { properties = {}, required = [] } = name === '' ? {} : schemaNamed(document, name)
         const listed = operation.operationId.startsWith('list')
-        if (!listed) return 'items' in properties && at
+        if (!listed) return 'items' in properties && !handedOut.includes(name) && at
         const names = parametersOf(document, operation).map((parameter) => parameter.name)
         const whole =
           name.endsWith('Page') &&

@@ -23,6 +23,8 @@ const waits = ['TimerWait', 'ExternalEventWait', 'ManualWait', 'AnyWait', 'AllWa
 
 /** Optional members of answers, each for a reason: they are only there when there is something to say. */
 const sometimesThere = [
+  'ClaimedStep.checkpoint',
+  'ClaimedStep.signal',
   'DeliveredSignal.signal_id',
   'InputFault.allowed',
   'InputFault.did_you_mean',
@@ -32,9 +34,16 @@ const sometimesThere = [
   'ManualWait.signal',
   'Move.body',
   'NextAction.body',
+  'OutcomeResult.discarded',
+  'OutcomeResult.problem',
+  'OutcomeResult.repeated',
   'Signal.payload',
+  'StepError.code',
+  'StepError.details',
   ...waits.flatMap((name) =>
-    ['timeout_at', 'on_timeout', 'link', 'link_expires_at'].map((member) => `${name}.${member}`),
+    ['timeout_at', 'on_timeout', 'link', 'link_expires_at', 'next'].map(
+      (member) => `${name}.${member}`,
+    ),
   ),
 ]
 
@@ -47,10 +56,10 @@ const wholePayloads = ['POST /r/{token}']
 const closedLists = [
   'Flow.mode',
   'Flow.status',
-  'ObservedStep.runtime',
-  'ObservedStep.status',
-  'Step.runtime',
-  'Step.status',
+  ...['Step', 'ObservedStep', 'ClaimedStep', 'StepDetail'].flatMap((name) => [
+    `${name}.runtime`,
+    `${name}.status`,
+  ]),
 ]
 
 function inlineObject({ type, properties, oneOf, additionalProperties }: SchemaObject): boolean {

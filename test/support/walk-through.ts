@@ -6,7 +6,7 @@ export const heyApiProgram = `
 import { createClient } from './hey-api/client/index.js'
 import {
   createFlow, finishFlow, getFlow, listEvents, listFlowEvents, listFlows, moveTimer, observeStep,
-  listSteps, resumeFlow, resumeFlowExternally, signalFlow, startFlow, updateFlow, updateFlowState,
+  listFlowSteps, resumeFlow, resumeFlowExternally, signalFlow, startFlow, updateFlow, updateFlowState,
   waitFlow, requestFlowCancel, cancelFlow, sendSignal, getSignal, explainFlow, type Flow, type Wait,
 } from './hey-api/index.js'
 
@@ -93,7 +93,7 @@ export async function walkThrough(baseUrl: string): Promise<string[]> {
   const run = { ...path, run_id: 'classify-1' }
   const step = await observeStep({ client, throwOnError, path: run, body: { task: 'classify', status: 'succeeded' } })
   told.push(step.response.status + ' ' + step.data.status + ' ' + step.data.stale)
-  const steps = await listSteps({ client, throwOnError, path })
+  const steps = await listFlowSteps({ client, throwOnError, path })
   told.push(steps.data.items.map((one) => one.run_id).join())
   const done = tell((await finishFlow({ client, throwOnError, path, body: { final_state: { summary: 'done' } } })).data)
   told.push(Object.keys(done.state).sort().join())

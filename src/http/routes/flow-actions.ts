@@ -9,6 +9,7 @@ import {
   FinishFlowSchema,
   type Flow,
   FlowSchema,
+  RequestFlowCancelSchema,
   ResumeFlowSchema,
   UpdateFlowStateSchema,
 } from '../../contract/flow.ts'
@@ -16,7 +17,7 @@ import { ref } from '../../contract/kit.ts'
 import { MoveTimerSchema, WaitRequestSchema } from '../../contract/wait.ts'
 import type { Command } from '../../domain/command.ts'
 import type { ErrorCode } from '../../domain/errors.ts'
-import { parseTimestamp } from '../../domain/formats.ts'
+import { parseDuration, parseTimestamp } from '../../domain/formats.ts'
 import { shardIndexOf } from '../../domain/id.ts'
 import { mintId } from '../../engine/ids.ts'
 import { callerOf } from '../caller.ts'
@@ -206,14 +207,20 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         operationId: 'requestFlowCancel',
         summary: 'Request a cancel',
         description:
-          'Asks the flow to end. From then on it accepts `cancel` alone. A created or waiting flow is cancelled at once by the service; a running one when its controller cancels it. A repeat changes nothing.',
+          'Asks the flow to end. From then on it accepts `cancel` alone. A created or waiting flow, and one whose steps are all pending, is cancelled at once by the service; one whose steps run when they have reported, or when `grace` is over; another when its controller cancels it. A repeat changes nothing.',
         'x-problems': ['not_found', 'already_terminal'],
-        body: ref(CancelFlowSchema),
+        body: ref(RequestFlowCancelSchema),
         response: flow,
       },
     },
-    (request, reply) =>
-      change(request, reply, flowIdOf(request.params), { type: 'request_cancel', ...request.body }),
+    (request, reply) => {
+      const { reason, grace } = request.body
+      return change(request, reply, flowIdOf(request.params), {
+        type: 'request_cancel',
+        ...(reason !== undefined && { reason }),
+        ...(grace !== undefined && { grace: parseDuration(grace, '/grace') }),
+      })
+    },
   )
 
   app.post(

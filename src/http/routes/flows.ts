@@ -16,6 +16,7 @@ import { waitKinds } from '../../domain/wait.ts'
 import type { FlowFilter } from '../../engine/flows.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
+import { flowInput } from '../flow-spec.ts'
 import { changeHeaders, changeOptions, etag, knownRevisions } from '../headers.ts'
 import { waitMillis, withAnySignal } from '../long-poll.ts'
 import { flowIdOf, flowParams, noQuery, notModified, pageRequest } from '../params.ts'
@@ -89,7 +90,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         tags,
         summary: 'Create a flow',
         description:
-          'Makes a flow in status `created`, or `running` with `start: true` and for mirrored flows. With `key` and `on_conflict: use_existing` it answers 200 and the open flow that has the key.',
+          'Makes a flow in status `created`, or `running` with `start: true`, with `steps`, and for mirrored flows. With `key` and `on_conflict: use_existing` it answers 200 and the open flow that has the key.',
         'x-problems': ['key_conflict', 'limit_exceeded'],
         querystring: noQuery,
         body: ref(CreateFlowSchema),
@@ -108,7 +109,11 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       if (request.headers['if-match'] !== undefined) {
         throw invalid('if-match', 'not_applicable', 'A new flow has no revision: send no If-Match.')
       }
-      const result = await engine.flows.create(callerOf(request), body, changeOptions(request))
+      const result = await engine.flows.create(
+        callerOf(request),
+        flowInput(body, ''),
+        changeOptions(request),
+      )
       changeHeaders(reply, result)
       const flow = presentFlow(result.flow)
       if (result.outcome === 'existing') return reply.code(200).send(flow)

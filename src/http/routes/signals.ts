@@ -13,6 +13,7 @@ import {
 import { signalOutcomes } from '../../domain/signal.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
+import { flowInput } from '../flow-spec.ts'
 import { replayHeader, unconditionalOptions } from '../headers.ts'
 import { noQuery, pageRequest, signalIdParams } from '../params.ts'
 import { presentPage, presentSignal } from '../present.ts'
@@ -62,7 +63,9 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
           target: { kind: 'external_event', topic, correlation_id },
           ...carriedBy(carried),
           ...(deliver !== undefined && { deliver }),
-          ...(start_if_absent !== undefined && { start_if_absent }),
+          ...(start_if_absent !== undefined && {
+            start_if_absent: flowInput(start_if_absent, '/start_if_absent'),
+          }),
         },
         unconditionalOptions(request),
       )

@@ -1,8 +1,9 @@
-// Steps of a flow: observations of work that runs elsewhere, and what is known of all of them.
+// Steps of a flow: those that workers shall run, observations of work that runs elsewhere, and lists.
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { pageQuery, ref } from '../../contract/kit.ts'
+import { NewStepSchema } from '../../contract/new-step.ts'
 import {
   ObservedStepSchema,
   ObserveStepSchema,
@@ -14,11 +15,49 @@ import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { changeHeaders, changeOptions } from '../headers.ts'
 import { flowIdOf, flowParams, noQuery, pageRequest, stepParams } from '../params.ts'
-import { presentPage, presentStep } from '../present.ts'
+import { presentPage } from '../present.ts'
+import { presentStep } from '../present-step.ts'
+import { stepInput } from '../step-spec.ts'
 
 const tags = ['Steps']
 
 export const stepRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { engine }, done) => {
+  app.post(
+    '/flows/:flow_id/steps',
+    {
+      schema: {
+        operationId: 'enqueueStep',
+        tags,
+        summary: 'Give a step to workers',
+        description:
+          'Adds a managed step: 201, or 200 with the step that has this `run_id` already, whatever else was sent. Workers claim it by `POST /steps/claim`. That of a flow which was not started is held until then.',
+        'x-problems': [
+          'not_found',
+          'already_terminal',
+          'cancel_pending',
+          'step_conflict',
+          'limit_exceeded',
+        ],
+        params: flowParams,
+        querystring: noQuery,
+        body: ref(NewStepSchema),
+        response: { 200: ref(StepSchema), 201: ref(StepSchema) },
+      },
+    },
+    async (request, reply) => {
+      const result = await engine.steps.enqueue(
+        callerOf(request),
+        flowIdOf(request.params),
+        stepInput(request.body),
+        changeOptions(request),
+      )
+      changeHeaders(reply, result)
+      const step = presentStep(result.step)
+      if (result.step_created !== true) return reply.code(200).send(step)
+      return reply.code(201).header('location', placeOf(step)).send(step)
+    },
+  )
+
   app.put(
     '/flows/:flow_id/steps/:run_id',
     {
@@ -55,8 +94,7 @@ export const stepRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
       changeHeaders(reply, result)
       const step = { ...presentStep(result.step), stale: result.outcome === 'stale' }
       if (result.step_created !== true) return reply.code(200).send(step)
-      const location = `/flows/${flowId}/steps/${encodeURIComponent(run_id)}`
-      return reply.code(201).header('location', location).send(step)
+      return reply.code(201).header('location', placeOf(step)).send(step)
     },
   )
 
@@ -64,9 +102,9 @@ export const stepRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
     '/flows/:flow_id/steps',
     {
       schema: {
-        operationId: 'listSteps',
+        operationId: 'listFlowSteps',
         tags,
-        summary: 'List the steps',
+        summary: 'List the steps of a flow',
         description: 'Oldest first.',
         'x-problems': ['not_found', 'cursor_mismatch'],
         params: flowParams,
@@ -85,9 +123,9 @@ export const stepRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
     '/flows/:flow_id/steps/:run_id',
     {
       schema: {
-        operationId: 'getStep',
+        operationId: 'getFlowStep',
         tags,
-        summary: 'Get a step',
+        summary: 'Get a step by its run',
         description: 'One step of a flow, by the name of its run.',
         'x-problems': ['not_found'],
         params: stepParams,
@@ -102,4 +140,8 @@ export const stepRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
   )
 
   done()
+}
+
+function placeOf({ flow_id, run_id }: { flow_id: string; run_id: string }): string {
+  return `/flows/${flow_id}/steps/${encodeURIComponent(run_id)}`
 }
