@@ -206,7 +206,8 @@ export async function claimSteps(runner: Runner, query: ClaimQuery): Promise<Cla
       order by s.slot`,
   )
   const [edge] = found
-  const cut = edge !== undefined && edge.edge_groups >= groupsAtOnce
+  // Controllers that are named are looked at all together, whatever came before.
+  const cut = query.controllers === null && edge !== undefined && edge.edge_groups >= groupsAtOnce
   return {
     steps: found.flatMap((row) => (isClaim(row) ? [claimedStepOf(row)] : [])),
     more:

@@ -58,6 +58,8 @@ export interface ApiOptions {
   /** Takes the lines of the log. */
   log?: (line: string) => void
   signals?: Partial<SignalSettings>
+  /** Limits of steps. */
+  steps?: { bytes?: number; memos?: number; open?: number }
 }
 
 /** Starts it. */
@@ -70,6 +72,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     publicUrl = '',
     log,
     signals = {},
+    steps: { bytes = 262_144, memos = 1_000, open = 1_000 } = {},
   } = options
   const database = await createTestDatabase()
   const notices: Notice[] = []
@@ -86,13 +89,13 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
   const engine = createEngine({
     scope: db.scope,
     version: '0.0.0',
-    limits: { state_bytes: 262_144, labels: 32, open_steps: 1_000 },
+    limits: { state_bytes: 262_144, labels: 32, open_steps: open },
     signals: { ...signalSettings, ...signals },
     commit: { inFlight: 4, batchSize: 256, queueLimit: 5_000 },
     readsInFlight: 2,
     tick: { interval: 1_000, batchSize: 500 },
     inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
-    steps: { bytes: 262_144, memos: { bytes: 262_144, count: 1_000 } },
+    steps: { bytes, memos: { bytes, count: memos } },
     streams: quota,
     listen: {},
     report,
