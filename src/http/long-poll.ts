@@ -1,5 +1,6 @@
 // Waiting on behalf of a caller: for how long, and when to stop early.
 
+import type { FastifyReply } from 'fastify'
 import { invalid } from '../domain/errors.ts'
 import { parseDuration } from '../domain/formats.ts'
 
@@ -10,6 +11,18 @@ export function waitMillis(text: string): number {
   const millis = parseDuration(text, '?wait')
   if (millis <= longest) return millis
   throw invalid('?wait', 'out_of_range', 'A read waits for 60 seconds at most: send PT60S or less.')
+}
+
+/**
+ * Aborts when the caller has gone, or has been answered.
+ *
+ * Not `request.signal`: that one aborts as soon as the body of a request has been read.
+ */
+export function goneSignal(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController()
+  if (reply.raw.destroyed) controller.abort()
+  reply.raw.once('close', () => controller.abort())
+  return controller.signal
 }
 
 /**

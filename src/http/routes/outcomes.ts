@@ -1,7 +1,7 @@
 // Reports of workers: what became of a step, or of several, and the next ones in the same answer.
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import { ref } from '../../contract/kit.ts'
 import {
   type ClaimNext,
@@ -21,7 +21,7 @@ import { callerOf } from '../caller.ts'
 import { checkedNext, nextClaim } from '../claim-spec.ts'
 import type { RouteContext } from '../context.ts'
 import { changeHeaders, changeOptions, unconditionalOptions } from '../headers.ts'
-import { withAnySignal } from '../long-poll.ts'
+import { goneSignal, withAnySignal } from '../long-poll.ts'
 import { outcomeSpec, placed } from '../outcome-spec.ts'
 import { noQuery, stepIdParams } from '../params.ts'
 import { presentFlow } from '../present.ts'
@@ -53,6 +53,7 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
   /** What a worker is given after the steps that it has settled. Not more than was asked for, so nothing when nothing was settled. */
   async function claimNext(
     request: FastifyRequest,
+    reply: FastifyReply,
     next: ClaimNext | null,
     settled: readonly StepRecord[],
   ): Promise<ClaimedStepBody[]> {
@@ -62,7 +63,7 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
     const workerId = next.worker_id ?? (await workerOf(caller, first))
     if (workerId === null) return []
     const claim = nextClaim(next, settled, workerId)
-    const steps = await withAnySignal([request.signal, shutdown], (signal) =>
+    const steps = await withAnySignal([goneSignal(reply), shutdown], (signal) =>
       engine.queue.claim(caller, claim, signal),
     )
     return steps.map(presentClaimed)
@@ -108,7 +109,7 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         changeOptions(request),
       )
       changeHeaders(reply, result)
-      const items = await claimNext(request, next, [result.step])
+      const items = await claimNext(request, reply, next, [result.step])
       const flow = presentFlow(result.flow)
       const link = result.link_token === null ? null : `${publicUrl}/r/${result.link_token}`
       return {
@@ -137,7 +138,7 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       },
       config: { longPoll: true },
     },
-    async (request) => {
+    async (request, reply) => {
       const caller = callerOf(request)
       const { items, claim_next } = request.body
       const next = checkedNext(claim_next)
@@ -155,7 +156,7 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         const { discarded, repeated } = report.value
         return { step_id, ok: true, discarded, repeated }
       })
-      return { results, items: await claimNext(request, next, settled) }
+      return { results, items: await claimNext(request, reply, next, settled) }
     },
   )
 
