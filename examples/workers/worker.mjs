@@ -44,7 +44,7 @@ async function run({ lease_token, ...step }) {
   }, third)
   const failed = (error, retryable) => ({ kind: 'error', message: `${error}`, retryable })
   const work = async () => tasks[step.task]?.(step) ?? failed('No such task here.', false)
-  const outcome = await work().catch((error) => step.signal.aborted ? null : failed(error, true))
+  const outcome = await work().catch((error) => (step.signal.aborted ? null : failed(error, true)))
   clearInterval(heart)
   if (stop.signal.reason === 'lease_lost') return
   if (outcome === null && leaving.signal.aborted) return beat().then(() => tell('release'))

@@ -1,0 +1,2 @@
+export const pushChecks = []
+export const checkEndpoint = async () => ''
