@@ -18,30 +18,30 @@ const tasks = {
 }
 const leaving = new AbortController()
 process.once('SIGTERM', () => leaving.abort())
-leaving.signal.onabort = () => setTimeout(process.exit, 10_000, 1).unref() // Even with nobody there.
+process.once('SIGTERM', () => setTimeout(process.exit, 10_000, 1).unref()) // With nobody there.
 /** Sends until it is answered: after a lost connection, 429 or 5xx it waits and sends the same again. */
 async function send(path, content, signal) {
   const headers = { 'content-type': 'application/json' }
   const request = { method: 'POST', headers, body: JSON.stringify(content), signal }
   for (let pause = 250; ; pause = Math.min(2 * pause, 8_000)) {
     const answer = await fetch(`${TASKFLOW_URL}/steps/${path}`, request).catch(() => null)
-    const final = answer !== null && answer.status < 500 && answer.status !== 429
-    const data = final && (await answer.json().catch(() => null))
-    if (data) return data
+    const data = await answer?.json().catch(() => null)
+    if (data && answer.status < 500 && answer.status !== 429) return data
     const asked = Number(answer?.headers.get('retry-after')) * 1000
     await sleep(asked || pause * (0.5 + Math.random() / 2), null, { signal })
   }
 }
 async function run({ lease_token, ...step }) {
   const stop = new AbortController()
-  step.signal = AbortSignal.any([stop.signal, leaving.signal])
+  step.signal = stop.signal
+  leaving.signal.onabort = () => stop.abort()
   const tell = (verb, more, to) => send(`${step.id}/${verb}`, { lease_token, ...more }, to)
-  const third = (Date.parse(step.lease_until) - Date.parse(step.updated_at)) / 3 // Not by our clock.
-  const beat = () => tell('heartbeat', { checkpoint: step.checkpoint }, AbortSignal.timeout(third))
+  const lease = Date.parse(step.lease_until) - Date.parse(step.updated_at) // Not by our clock.
+  const beat = () => tell('heartbeat', { checkpoint: step.checkpoint }, AbortSignal.timeout(lease))
   const heart = setInterval(async () => {
     const { code, cancel_requested } = await beat().catch(() => ({}))
     if (code === 'lease_lost' || cancel_requested) stop.abort(code)
-  }, third)
+  }, lease / 3)
   const failed = (error, retryable) => ({ kind: 'error', message: `${error}`, retryable })
   const work = async () => tasks[step.task]?.(step) ?? failed('No such task here.', false)
   const outcome = await work().catch((error) => (step.signal.aborted ? null : failed(error, true)))
