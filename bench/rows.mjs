@@ -1,4 +1,4 @@
-// Puts many waiting flows into a database at once, as the service would have left them there.
+// Puts many waiting flows and steps into a database at once, as the service would have left them there.
 
 import { shardTokens } from '../dist/domain/shard.js'
 
@@ -41,9 +41,26 @@ export async function insertKept(client, { count, offset = 0 }) {
   )
 }
 
+/**
+ * Inserts pending steps, ten for each of as many running flows as that takes.
+ *
+ * @param {import('pg').Client} client
+ * @param {object} options
+ * @param {number} options.count
+ * @param {string} options.task
+ * @param {string} options.runAt SQL of the time from which a step may run; `i` counts from 1.
+ * @param {number} [options.offset] where `i` begins to count; a multiple of ten
+ */
+export async function insertSteps(client, { count, task, runAt, offset = 0 }) {
+  for (let from = offset; from < offset + count; from += chunk) {
+    const to = Math.min(offset + count, from + chunk)
+    await client.query(stepText(runAt), [from / 10, Math.ceil(to / 10) - 1, shardTokens, task])
+  }
+}
+
 /** Fresh statistics and visibility, as autovacuum leaves them. @param {import('pg').Client} client */
 export async function settle(client) {
-  await client.query('vacuum (analyze) flows, flow_events, match_keys, signals')
+  await client.query('vacuum (analyze) flows, flow_events, flow_steps, match_keys, signals')
   await client.query('checkpoint').catch(() => {})
 }
 
@@ -57,10 +74,7 @@ function insertText(waits, due, events) {
       select i, i % 64 as shard_index, clock_timestamp()::timestamptz(3) as since,
         gen_random_uuid()::text as wait_id, ${isTimer} as timer,
         case when ${isTimer} then (${due})::timestamptz(3) end as due,
-        -- A UUIDv7 with its shard in the last bits, rising like those of the service.
-        (lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') || '7'
-          || lpad(to_hex(i % 4096), 3, '0') || '8' || substr(md5(random()::text), 1, 13)
-          || lpad(to_hex(i % 64), 2, '0'))::uuid as id
+        ${idText('i')} as id
       from generate_series($1::integer, $2::integer) as i),
     f as (
       insert into flows (id, revision, state_bytes, shard, created_at, updated_at, wake_at,
@@ -87,4 +101,32 @@ function insertText(waits, due, events) {
            from made, (values (0, 'created'), (1, 'started'), (2, 'waiting')) as e(revision, kind)`
         : 'select 1'
     }`
+}
+
+/** @param {string} runAt */
+function stepText(runAt) {
+  return `
+    with made as materialized (
+      select n, n % 64 as shard_index, clock_timestamp()::timestamptz(3) as since, ${idText('n')} as id
+      from generate_series($1::integer, $2::integer) as n),
+    f as (
+      insert into flows (id, revision, state_bytes, shard, created_at, updated_at, namespace, status,
+        mode, current_step, controller_id, owner_session_key, requester_origin, goal, labels, state)
+      select id, 11, 30, ($3::smallint[])[shard_index + 1], since, since, 'default', 'running',
+        'managed', 'classify', 'bench/inbox', 'agent:bench:' || n % 1000, 'bench',
+        'triage the inbox', '{}', '{"messages": 10, "processed": 0}'
+      from made)
+    insert into flow_steps (id, flow_id, attempt, max_attempts, priority, shard, run_at, created_at,
+      updated_at, run_id, runtime, task, status, input)
+    select ${idText('n')}, id, 0, 3, 1000, ($3::smallint[])[shard_index + 1],
+      (${runAt})::timestamptz(3), since, since, 'run-' || i, 'managed', $4, 'pending',
+      '{"mailbox": "inbox", "message": "message-0042", "importance": 3, "number": 0}'
+    from made, generate_series(n * 10 + 1, n * 10 + 10) as i`
+}
+
+/** SQL of a UUIDv7 with its shard in the last bits, rising like those of the service. @param {string} n */
+function idText(n) {
+  return `(lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') || '7'
+    || lpad(to_hex(${n} % 4096), 3, '0') || '8' || substr(md5(random()::text), 1, 13)
+    || lpad(to_hex(${n} % 64), 2, '0'))::uuid`
 }

@@ -1,12 +1,14 @@
 // Measures the service and prints plain tables: `npm run bench -- --quick --only=transitions --seconds=3 --rounds=3`.
 
 import { parseArgs } from 'node:util'
+import { claims } from './claims.mjs'
 import { lateness } from './lateness.mjs'
 import { openServer } from './postgres.mjs'
 import { replicas } from './replicas.mjs'
 import { printGoals, printMachine } from './report.mjs'
 import { matching, signals } from './signals.mjs'
 import { start } from './start.mjs'
+import { steps } from './steps.mjs'
 import { streams } from './streams.mjs'
 import { tick } from './tick.mjs'
 import { timers } from './timers.mjs'
@@ -16,6 +18,8 @@ const parts = [
   'transitions',
   'signals',
   'matching',
+  'steps',
+  'claims',
   'timers',
   'tick',
   'lateness',
@@ -51,6 +55,8 @@ try {
   if (chosen.includes('transitions')) await transitions(server, { seconds, rounds, quick })
   if (chosen.includes('signals')) await signals(server, { seconds, rounds, quick })
   if (chosen.includes('matching')) await matching(server, { quick })
+  if (chosen.includes('steps')) await steps(server, { seconds, rounds, quick })
+  if (chosen.includes('claims')) await claims(server, { rounds, quick })
   if (chosen.includes('timers')) await timers(server, { rounds, quick })
   if (chosen.includes('tick')) await tick(server, { quick })
   if (chosen.includes('lateness')) await lateness(server, { quick })

@@ -8,10 +8,14 @@ import type { Logger } from 'pino'
 import { type Config, ConfigError } from './config.ts'
 import { slowLanes } from './engine/committer.ts'
 import { createEngine, type RunningEngine } from './engine/engine.ts'
+import { dispatchConnections } from './engine/hook-dispatcher.ts'
 import { reportTo } from './engine/notice.ts'
+import { createOutbound } from './engine/outbound.ts'
 import { claimLanes } from './engine/step-claims.ts'
+import { pushLanes } from './engine/step-executor.ts'
 import { tickLanes } from './engine/wait-engine.ts'
 import { createApp } from './http/app.ts'
+import { createPushWire } from './http/push-wire.ts'
 import type { createBridge } from './nats/bridge.ts'
 import { bridgeSettings } from './nats/settings.ts'
 import { type Database, openDatabase } from './store/db.ts'
@@ -149,12 +153,22 @@ function assemble(
   const report = reportTo(logger)
   const database: Database = openDatabase({
     connectionString: place.url,
-    // Heartbeats and the sweeper of steps have one of their own as well.
-    writers: config.TASKFLOW_COMMIT_CONCURRENCY + slowLanes + tickLanes + claimLanes + 2,
+    // Heartbeats, the sweeper of steps and what pushes come to have one of their own as well.
+    writers:
+      config.TASKFLOW_COMMIT_CONCURRENCY +
+      slowLanes +
+      tickLanes +
+      claimLanes +
+      pushLanes +
+      dispatchConnections +
+      3,
     readers: config.TASKFLOW_READ_CONNECTIONS,
     applicationName: 'taskflow',
     onError: (error) => report({ type: 'connection_failed', error }),
   })
+  const rules = { allowPrivate: config.TASKFLOW_OUTBOUND_ALLOW_PRIVATE }
+  const outbound = createOutbound({ ...rules, report })
+  const publicUrl = config.TASKFLOW_PUBLIC_URL?.replace(/\/+$/, '')
   const engine = createEngine({
     scope: database.scope,
     version,
@@ -189,6 +203,20 @@ function assemble(
       total: config.TASKFLOW_STREAMS_LIMIT,
       perCaller: config.TASKFLOW_STREAMS_PER_CALLER,
     },
+    hooks: {
+      rules,
+      limit: config.TASKFLOW_HOOKS_LIMIT,
+      timeout: config.TASKFLOW_HOOK_TIMEOUT,
+      retention: config.TASKFLOW_DELIVERY_RETENTION,
+      failed_retention: config.TASKFLOW_FAILED_DELIVERY_RETENTION,
+      source: publicUrl ?? '/taskflow',
+    },
+    push: {
+      rules,
+      wire: createPushWire({ depth: config.TASKFLOW_JSON_DEPTH }),
+      answerBytes: config.TASKFLOW_BODY_LIMIT_BYTES,
+    },
+    outbound,
     listen: { connectionString: place.directUrl },
     report,
   })
@@ -198,9 +226,7 @@ function assemble(
     logger,
     version,
     shutdown: shutdown.signal,
-    ...(config.TASKFLOW_PUBLIC_URL !== undefined && {
-      publicUrl: config.TASKFLOW_PUBLIC_URL.replace(/\/+$/, ''),
-    }),
+    ...(publicUrl !== undefined && { publicUrl }),
     inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,
@@ -236,6 +262,7 @@ function assemble(
     shutdown.abort()
     await Promise.all([closeHttp(), bridge?.stop()])
     await engine.stop()
+    await outbound.close()
     await database.close()
     await place.embedded?.stop()
   }

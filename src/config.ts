@@ -175,6 +175,22 @@ export const configSchema = Type.Object({
     'Let webhook sources be unverified (scheme none): whoever knows their address can send.',
   ),
   TASKFLOW_MESSAGE_RETENTION: duration('P30D', 'PT1M', 'How long raw inbound messages are kept.'),
+  TASKFLOW_OUTBOUND_ALLOW_PRIVATE: flag(
+    false,
+    'Let hooks and controllers point to private and loopback addresses, to any port and to plain http://. For development.',
+  ),
+  TASKFLOW_HOOK_TIMEOUT: duration('PT15S', 'PT0.1S', 'For one request of a hook, answer and all.'),
+  TASKFLOW_HOOKS_LIMIT: integer(1_000, 0, 100_000, 'Hooks of one namespace.'),
+  TASKFLOW_DELIVERY_RETENTION: duration(
+    'P7D',
+    'PT1M',
+    'How long deliveries of hooks are kept after they arrived.',
+  ),
+  TASKFLOW_FAILED_DELIVERY_RETENTION: duration(
+    'P30D',
+    'PT1M',
+    'How long deliveries of hooks are kept after they failed for good.',
+  ),
   NATS_URL: text(
     'nats:// or tls:// URLs of a NATS cluster, separated by commas; the first may have user:password@ or token@. Without it there is no bridge.',
   ),

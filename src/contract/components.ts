@@ -1,9 +1,11 @@
 // All named schemas of the wire, in the order in which the OpenAPI document lists them.
 
+import { deliveryComponents } from './delivery.ts'
 import { engineComponents } from './engine.ts'
 import { eventComponents } from './event.ts'
 import { explainComponents } from './explain.ts'
 import { flowComponents } from './flow.ts'
+import { hookComponents } from './hook.ts'
 import { inboundComponents } from './inbound.ts'
 import type { Component } from './kit.ts'
 import { linkComponents } from './link.ts'
@@ -26,6 +28,8 @@ export const components: readonly Component[] = [
   ...sourceComponents,
   ...verificationComponents,
   ...inboundComponents,
+  ...hookComponents,
+  ...deliveryComponents,
   ...explainComponents,
   ...stepComponents,
   ...newStepComponents,

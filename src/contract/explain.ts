@@ -1,10 +1,16 @@
 // The wire of explanations: why a flow does not move, and what would move it.
 
 import { type Static, Type } from 'typebox'
-import { automaticCauses, automaticChanges, linkStates } from '../domain/explain.ts'
+import { automaticCauses, automaticChanges } from '../domain/explain.ts'
 import { flowStatuses } from '../domain/flow.ts'
 import { signalOutcomes } from '../domain/signal.ts'
-import { stepStatuses } from '../domain/step.ts'
+import {
+  BlockerSchema,
+  blockerComponents,
+  exampleBranch,
+  exampleTime,
+  exampleWait,
+} from './blocker.ts'
 import { exampleFlow } from './flow.ts'
 import {
   answerBody,
@@ -16,173 +22,8 @@ import {
   nullableText,
   nullableTimestamp,
   ref,
-  tag,
-  taggedUnion,
   timestamp,
 } from './kit.ts'
-import { WaitBranchSchema, WaitSchema } from './wait.ts'
-
-const exampleTime = '2026-04-23T15:00:00.000Z'
-const exampleBranch = {
-  kind: 'external_event',
-  topic: 'payment.settled',
-  correlation_id: 'order-42',
-} as const
-const exampleWait = {
-  ...exampleBranch,
-  id: '019dbaf2-6d40-7c3a-9a51-8f0f6f1c2e07',
-  since: exampleTime,
-}
-const exampleTimer = {
-  kind: 'timer',
-  id: exampleWait.id,
-  since: '2026-04-23T14:00:00.000Z',
-  at: exampleTime,
-} as const
-
-const NotStartedBlocker = answerBody(
-  'NotStartedBlocker',
-  { kind: tag('not_started') },
-  {
-    description: 'The flow was created and nobody has started it.',
-    example: { kind: 'not_started' },
-  },
-)
-
-const OpenStepSchema = answerBody(
-  'OpenStep',
-  {
-    run_id: Type.String({ description: 'The caller’s name of the run.' }),
-    task: Type.String({ description: 'What is done.' }),
-    status: growingTexts(stepStatuses, 'Where the step is in its life.'),
-    updated_at: timestamp('When it last changed.'),
-  },
-  {
-    description: 'A step that has not ended, as far as it was reported.',
-    example: {
-      run_id: 'classify-1',
-      task: 'classify',
-      status: 'running',
-      updated_at: exampleTime,
-    },
-  },
-)
-
-const ControllerBlocker = answerBody(
-  'ControllerBlocker',
-  {
-    kind: tag('controller'),
-    controller_id: Type.String({ description: 'Who decides what comes next.' }),
-    open_steps: Type.Array(ref(OpenStepSchema), {
-      description: 'Up to 20 steps that have not ended, the longest untouched first.',
-    }),
-  },
-  {
-    description: 'The flow runs: nobody moves it but its controller.',
-    example: { kind: 'controller', controller_id: 'kate/inbox', open_steps: [] },
-  },
-)
-
-const WaitBlocker = answerBody(
-  'WaitBlocker',
-  {
-    kind: tag('wait'),
-    wait: ref(WaitSchema),
-    open: Type.Array(ref(WaitBranchSchema), {
-      description: 'What can still end or advance the wait.',
-    }),
-    link: growingTexts(linkStates, 'Whether there is a link that ends the wait.'),
-  },
-  {
-    description: 'The flow waits.',
-    example: { kind: 'wait', wait: exampleWait, open: [exampleBranch], link: 'none' },
-  },
-)
-
-const OverdueBlocker = answerBody(
-  'OverdueBlocker',
-  {
-    kind: tag('overdue'),
-    wait: ref(WaitSchema),
-    due_at: timestamp('When it should have been fired.'),
-    late_ms: count('How late that is now, in milliseconds.'),
-  },
-  {
-    description: 'A timer or a deadline is due, and the wait engine has not fired it.',
-    example: { kind: 'overdue', wait: exampleTimer, due_at: exampleTime, late_ms: 42_000 },
-  },
-)
-
-const CancelBlocker = answerBody(
-  'CancelBlocker',
-  {
-    kind: tag('cancel_requested'),
-    reason: nullableText({ description: 'Why, as far as it was said.' }),
-    carried_out_by: growingTexts(
-      ['service', 'controller'],
-      'Who ends the flow: the next tick of the service, or the controller by `cancel`.',
-    ),
-  },
-  {
-    description: 'A cancel was requested: the flow can only be cancelled.',
-    example: {
-      kind: 'cancel_requested',
-      reason: 'the order was withdrawn',
-      carried_out_by: 'controller',
-    },
-  },
-)
-
-const SetAsideBlocker = answerBody(
-  'SetAsideBlocker',
-  {
-    kind: tag('set_aside'),
-    wait: nullable(WaitSchema),
-    reason: Type.String({ description: 'Why the service could not fire it.' }),
-  },
-  {
-    description:
-      'The flow was due and could not be fired: the clock leaves it alone until it is moved. `wait` is null when it cannot be read.',
-    example: { kind: 'set_aside', wait: exampleTimer, reason: 'it could not be fired 5 times' },
-  },
-)
-
-const EndedBlocker = answerBody(
-  'EndedBlocker',
-  {
-    kind: tag('ended'),
-    status: growingTexts(flowStatuses, 'How it ended.'),
-    by: nullableText({ description: 'Who ended it, as the audit log names them.' }),
-    reason: nullableText({ description: 'Why, as far as it was said.' }),
-  },
-  {
-    description: 'The flow has ended: nothing moves it any more.',
-    example: {
-      kind: 'ended',
-      status: 'failed',
-      by: 'anonymous',
-      reason: 'downstream answered 503',
-    },
-  },
-)
-
-const BlockerSchema = taggedUnion(
-  'Blocker',
-  'kind',
-  [
-    NotStartedBlocker,
-    ControllerBlocker,
-    WaitBlocker,
-    OverdueBlocker,
-    CancelBlocker,
-    SetAsideBlocker,
-    EndedBlocker,
-  ],
-  {
-    description: 'What stands in the way of a flow. More kinds may be added.',
-    example: { kind: 'not_started' },
-  },
-)
 
 const MoveSchema = answerBody(
   'Move',
@@ -266,7 +107,8 @@ export const ExplanationSchema = answerBody(
     blocked_by: ref(BlockerSchema),
     since: timestamp('Since when it is so; for a running flow, since when nothing has changed.'),
     next_actions: Type.Array(ref(MoveSchema), {
-      description: 'What would move it, the way that is meant first; empty when it has ended.',
+      description:
+        'What would move it, the way that is meant first; empty when it has ended for good.',
     }),
     automatic: nullable(AutomaticSchema),
     near_misses: Type.Array(ref(NearMissSchema), {
@@ -302,15 +144,7 @@ export type WireExplanation = Static<typeof ExplanationSchema>
 
 export const explainComponents = [
   ExplanationSchema,
-  BlockerSchema,
-  NotStartedBlocker,
-  ControllerBlocker,
-  OpenStepSchema,
-  WaitBlocker,
-  OverdueBlocker,
-  CancelBlocker,
-  SetAsideBlocker,
-  EndedBlocker,
+  ...blockerComponents,
   MoveSchema,
   AutomaticSchema,
   NearMissSchema,

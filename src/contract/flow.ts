@@ -1,7 +1,9 @@
 // The wire of flows: the flow itself, and the bodies of the requests that create and change one.
 
 import { type Static, type TObject, Type } from 'typebox'
+import { type EventKind, eventKinds } from '../domain/event.ts'
 import { flowModes, flowStatuses } from '../domain/flow.ts'
+import { maxFlowHooks, payloadStyles } from '../domain/hook.ts'
 import {
   answerBody,
   component,
@@ -122,6 +124,77 @@ export const FlowPageSchema = page('FlowPage', FlowSchema, {
   example: exampleFlow,
 })
 
+/** Those of hooks in requests; `contract/hook.ts` has the rest. */
+export const hookMembers = {
+  url: Type.String({
+    minLength: 1,
+    description:
+      'Where to post: an `https://` URL of the public Internet, unless the service is set up otherwise.',
+    examples: ['https://example.com/hooks/taskflow'],
+  }),
+  kinds: Type.Optional(
+    Type.Unsafe<EventKind[] | null>({
+      type: ['array', 'null'],
+      items: { type: 'string', enum: [...eventKinds] },
+      minItems: 1,
+      uniqueItems: true,
+      description: 'The kinds of events to be told of; all when absent or null.',
+      examples: [['finished', 'failed', 'cancelled']],
+    }),
+  ),
+  secret: Type.Optional(
+    Type.String({
+      maxLength: maxLengths.name,
+      description:
+        'Signs the deliveries: `whsec_` and 24 to 64 random bytes in base64. One is made when it is absent.',
+    }),
+  ),
+  payload: Type.Optional(
+    oneOfTexts(
+      payloadStyles,
+      '`thin`: what happened to which flow. `full`: with the payload of the event and the flow as well. `thin` when absent.',
+    ),
+  ),
+}
+
+const FlowHookSchema = requestBody('FlowHook', hookMembers, {
+  description: 'Who is told of the events of a new flow.',
+  example: { url: 'https://example.com/hooks/taskflow', kinds: ['finished', 'failed'] },
+})
+
+const CreatedHookSchema = answerBody(
+  'CreatedHook',
+  {
+    id: id('The id of the hook.'),
+    url: Type.String({ description: 'Where it posts to.' }),
+    secret: nullableText({
+      description:
+        'Verifies its deliveries. Shown once: null when it was given, and in the answer to a repeat.',
+    }),
+  },
+  {
+    description: 'A hook that was made with its flow.',
+    example: {
+      id: '019dbaf2-8b20-7f4d-a1c6-3d9e0f7b5a15',
+      url: 'https://example.com/hooks/taskflow',
+      secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=',
+    },
+  },
+)
+
+export const CreatedFlowSchema = answerBody(
+  'CreatedFlow',
+  {
+    ...flowMembers,
+    hooks: Type.Optional(
+      Type.Array(ref(CreatedHookSchema), {
+        description: 'The hooks that were asked for with the flow.',
+      }),
+    ),
+  },
+  { description: 'A new flow.', example: exampleFlow },
+)
+
 export const CreateFlowSchema = requestBody(
   'CreateFlow',
   {
@@ -156,6 +229,12 @@ export const CreateFlowSchema = requestBody(
         minItems: 1,
         maxItems: 100,
         description: 'Steps to begin with, 1 to 100: the flow is then running from the start.',
+      }),
+    ),
+    hooks: Type.Optional(
+      Type.Array(ref(FlowHookSchema), {
+        maxItems: maxFlowHooks,
+        description: 'Who is told of the events of this flow, from the first one on.',
       }),
     ),
   },
@@ -259,6 +338,9 @@ export const flowComponents = [
   LabelsPatch,
   FlowSchema,
   FlowPageSchema,
+  FlowHookSchema,
+  CreatedHookSchema,
+  CreatedFlowSchema,
   CreateFlowSchema,
   ResumeFlowSchema,
   UpdateFlowStateSchema,

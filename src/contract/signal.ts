@@ -48,7 +48,13 @@ const externalEventMembers = {
   correlation_id: name('To what it happened.', ['order-42']),
 }
 
-const { on_conflict: _, key: __, routing_key: ___, ...newFlow } = CreateFlowSchema.properties
+const {
+  on_conflict: _,
+  key: __,
+  routing_key: ___,
+  hooks: ____,
+  ...newFlow
+} = CreateFlowSchema.properties
 
 const StartIfAbsentSchema = requestBody(
   'StartIfAbsent',

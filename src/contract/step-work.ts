@@ -55,7 +55,6 @@ export const ClaimStepsSchema = requestBody(
     example: { worker_id: 'worker-7', tasks: ['classify'], max: 10, wait: 'PT20S' },
   },
 )
-export type ClaimRequestBody = Static<typeof ClaimStepsSchema>
 
 const ClaimedFlowSchema = answerBody(
   'ClaimedFlow',

@@ -28,7 +28,7 @@ import {
 
 const exampleTime = '2026-04-23T14:10:00.000Z'
 
-const StepErrorSchema = answerBody(
+export const StepErrorSchema = answerBody(
   'StepError',
   {
     message: Type.String({ description: 'What went wrong, as it was reported.' }),

@@ -79,6 +79,8 @@ export type Command =
       random: number
       /** The step, locked. */
       known: StepRecord | null
+      /** The step that has the run which the next step is to have, locked; none when absent. */
+      taken?: StepRecord | null
     }
   /** Time has ended an attempt of a step, or its last chance. */
   | { type: 'expire_step'; step_id: string; random: number; known: StepRecord | null }
@@ -130,7 +132,7 @@ export type Effect = { reach: 'local' | 'remote' } & (
     }
   | { type: 'save_step'; step: StepRecord }
   | { type: 'end_attempt'; attempt: AttemptRecord }
-  /** The flow has ended: its pending steps are cancelled, the running ones told. */
+  /** The flow has ended: its open steps are cancelled, and those that run are told. */
   | { type: 'close_steps' }
   /** The flow has started: steps that were held can be run. */
   | { type: 'start_steps' }

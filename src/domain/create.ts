@@ -78,6 +78,7 @@ export function createFlow(
     revision: 0,
     wake_at: null,
     last_xid: '0',
+    hooked: false,
     state_bytes: bytes,
     open_steps: 0,
     created_at: now,

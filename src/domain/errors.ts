@@ -28,6 +28,7 @@ export interface ErrorDetails {
   limit_exceeded: { limit: string; maximum: number; actual?: number; errors?: InputFault[] }
   cursor_mismatch: InputDetail
   idempotency_key_invalid: InputDetail
+  url_not_allowed: { url_host?: string; reason: string }
   unsupported_media_type: { allowed: string[] }
   payload_too_large: { limit: string; maximum: number }
   uri_too_long: { maximum?: number }
@@ -55,6 +56,8 @@ export interface ErrorDetails {
   key_conflict: { flow_id: string; key: string }
   already_exists: { resource: string; id: string }
   signature_invalid: Record<never, never>
+  hook_disabled: { hook_id: string; reason: string | null }
+  loop_detected: { depth: number; maximum: number }
   idempotency_mismatch: { key: string }
   idempotency_in_progress: { retry_after: number }
   gone: { decided: LinkDecision }

@@ -1,20 +1,28 @@
 // Why a flow does not move: what blocks it, since when, and what happens by itself next. Pure.
 
 import type { EventKind, FlowEvent } from './event.ts'
+import { tellAutomatic, tellBlocker, tellNearest } from './explain-words.ts'
 import { type FlowControl, type FlowStatus, isTerminal } from './flow.ts'
 import { type NearMiss, type NearSignal, nearMisses } from './near-miss.ts'
-import type { StepStatus } from './step.ts'
-import { inWords, millisBetween, type Timestamp } from './time.ts'
+import type { StepRecord } from './step.ts'
+import { millisBetween, type Timestamp } from './time.ts'
 import { dueOf } from './timer.ts'
 import { type Branch, openBranches, type Wait, waitKinds, wakeTimeOf } from './wait.ts'
 
-/** A step that has not ended, as far as this service was told. */
-export interface OpenStep {
-  run_id: string
-  task: string
-  status: StepStatus
-  updated_at: Timestamp
-}
+/** A step that has not ended, as far as this service was told, or that is dead. */
+export type OpenStep = Pick<
+  StepRecord,
+  | 'run_id'
+  | 'task'
+  | 'runtime'
+  | 'status'
+  | 'attempt'
+  | 'run_at'
+  | 'worker_id'
+  | 'lease_until'
+  | 'error'
+  | 'updated_at'
+> & { step_id: string }
 
 /** All that the answer is judged by. */
 export interface Situation {
@@ -24,6 +32,8 @@ export interface Situation {
   /** Whether the wait engine of this process runs. */
   engine_running: boolean
   open_steps: OpenStep[]
+  /** Managed steps that are dead. */
+  dead_steps: OpenStep[]
   /** The newest events of the flow, newest first. */
   events: FlowEvent[]
   /** Signals that may have been meant for the flow. */
@@ -32,15 +42,25 @@ export interface Situation {
 
 export const linkStates = ['none', 'open', 'expired'] as const
 
+export const cancellers = ['service', 'steps', 'controller'] as const
+
 /** What stands in the way of a flow. */
 export type Blocker =
   | { kind: 'not_started' }
   | { kind: 'controller'; controller_id: string; open_steps: OpenStep[] }
+  | { kind: 'dead_steps'; controller_id: string; steps: OpenStep[] }
   | { kind: 'wait'; wait: Wait; open: Branch[]; link: (typeof linkStates)[number] }
   | { kind: 'overdue'; wait: Wait; due_at: Timestamp; late_ms: number }
-  | { kind: 'cancel_requested'; reason: string | null; carried_out_by: 'service' | 'controller' }
+  | { kind: 'cancel_requested'; reason: string | null; carried_out_by: (typeof cancellers)[number] }
   | { kind: 'set_aside'; wait: Wait | null; reason: string }
-  | { kind: 'ended'; status: FlowStatus; by: string | null; reason: string | null }
+  | {
+      kind: 'ended'
+      status: FlowStatus
+      by: string | null
+      reason: string | null
+      /** Of a failed flow: the dead step with which it can go on. */
+      dead_step: OpenStep | null
+    }
 
 export const automaticChanges = ['resumed', 'wait_progressed', 'failed', 'cancelled'] as const
 export const automaticCauses = ['timer', 'timeout', 'cancel_request'] as const
@@ -93,13 +113,19 @@ export function explain(situation: Situation): Explanation {
 }
 
 function findBlocker(situation: Situation): { blocker: Blocker; since: Timestamp } {
-  const { now, flow, engine_running, open_steps } = situation
+  const { now, flow, engine_running, open_steps, dead_steps } = situation
   const { status, wait } = flow
   if (isTerminal(status)) {
     const event = newest(situation, status as EventKind)
     const reason = textOf(event, 'reason')
     return {
-      blocker: { kind: 'ended', status, by: event?.actor ?? null, reason },
+      blocker: {
+        kind: 'ended',
+        status,
+        by: event?.actor ?? null,
+        reason,
+        dead_step: status === 'failed' ? (dead_steps[0] ?? null) : null,
+      },
       since: flow.closed_at ?? flow.updated_at,
     }
   }
@@ -113,15 +139,24 @@ function findBlocker(situation: Situation): { blocker: Blocker; since: Timestamp
     }
   }
   if (flow.cancel_requested) {
-    const carried_out_by = status === 'running' ? 'controller' : 'service'
     return {
-      blocker: { kind: 'cancel_requested', reason: flow.cancel_reason, carried_out_by },
+      blocker: {
+        kind: 'cancel_requested',
+        reason: flow.cancel_reason,
+        carried_out_by: cancellerOf(flow, now),
+      },
       since: newest(situation, 'cancel_requested')?.at ?? flow.updated_at,
     }
   }
   if (status === 'created') return { blocker: { kind: 'not_started' }, since: flow.created_at }
   if (readable === null) {
     const { controller_id } = flow
+    if (dead_steps.length > 0 && flow.open_steps === 0) {
+      return {
+        blocker: { kind: 'dead_steps', controller_id, steps: dead_steps },
+        since: flow.updated_at,
+      }
+    }
     return { blocker: { kind: 'controller', controller_id, open_steps }, since: flow.updated_at }
   }
   const due_at = wakeTimeOf(readable)
@@ -134,6 +169,13 @@ function findBlocker(situation: Situation): { blocker: Blocker; since: Timestamp
     blocker: { kind: 'wait', wait: readable, open, link: linkOf(readable, now) },
     since: readable.since,
   }
+}
+
+/** Who ends a flow that is to end. */
+function cancellerOf(flow: FlowControl, now: Timestamp): (typeof cancellers)[number] {
+  if (flow.status !== 'running') return 'service'
+  if (flow.wake_at !== null && flow.wake_at <= now) return 'service'
+  return flow.open_steps > 0 ? 'steps' : 'controller'
 }
 
 /** Whether a wait is there and can be read: one of a row changed by hand may not. */
@@ -184,86 +226,4 @@ function newest({ events }: Situation, kind: EventKind): FlowEvent | undefined {
 function textOf(event: FlowEvent | undefined, member: string): string | null {
   const value = event?.payload[member]
   return typeof value === 'string' ? value : null
-}
-
-function tellBlocker(blocker: Blocker, since: Timestamp, now: Timestamp): string {
-  const span = inWords(Math.max(0, millisBetween(since, now)))
-  switch (blocker.kind) {
-    case 'not_started':
-      return `It was created ${span} ago, and nobody has started it.`
-    case 'controller':
-      return `It runs: what comes next is up to its controller ${JSON.stringify(blocker.controller_id)}, and nothing has changed for ${span}.${tellSteps(blocker.open_steps)}`
-    case 'wait':
-      return `It has waited for ${span}: ${tellWait(blocker.wait, blocker.open)}.${tellLink(blocker.link)}`
-    case 'overdue':
-      return `It was due ${span} ago, at ${blocker.due_at}, and the wait engine has not fired it.`
-    case 'cancel_requested':
-      return blocker.carried_out_by === 'service'
-        ? `A cancel was requested ${span} ago, and the next tick carries it out.`
-        : `A cancel was requested ${span} ago: only its controller can carry it out, by cancel.`
-    case 'set_aside':
-      return `It was set aside ${span} ago, because ${blocker.reason}: the clock leaves it alone.`
-    case 'ended':
-      return `It is ${blocker.status} since ${since}, by ${blocker.by ?? 'somebody'}: nothing moves it any more.`
-  }
-}
-
-function tellSteps(steps: readonly OpenStep[]): string {
-  const [first] = steps
-  if (first === undefined) return ''
-  const others = steps.length > 1 ? `, and ${steps.length - 1} more` : ''
-  return ` Its step ${JSON.stringify(first.run_id)} is ${first.status}${others}.`
-}
-
-function tellWait(wait: Wait, open: readonly Branch[]): string {
-  const things = open.map(tellBranch)
-  if (wait.kind === 'any') return `for the first of ${things.join(', or ')}`
-  if (wait.kind === 'all') {
-    return `for ${open.length} of ${wait.of.length} things that are still open, ${things.join(', and ')}`
-  }
-  return `for ${things[0]}`
-}
-
-function tellBranch(branch: Branch): string {
-  switch (branch.kind) {
-    case 'timer':
-      return `the time ${branch.at}`
-    case 'external_event':
-      return `a signal with topic ${JSON.stringify(branch.topic)} and correlation_id ${JSON.stringify(branch.correlation_id)}`
-    case 'manual':
-      return branch.signal === undefined
-        ? 'a signal of any name'
-        : `a signal named ${JSON.stringify(branch.signal)}`
-  }
-}
-
-function tellLink(link: (typeof linkStates)[number]): string {
-  if (link === 'none') return ''
-  return link === 'open'
-    ? ' A link can end the wait.'
-    : ' The link that could end the wait has expired.'
-}
-
-function tellAutomatic({ change, by, at }: Automatic, now: Timestamp, running: boolean): string {
-  const what = {
-    resumed: 'it goes on',
-    wait_progressed: 'one branch of its wait is satisfied',
-    failed: 'it fails',
-    cancelled: 'it is cancelled',
-  }[change]
-  const cause = by === 'timeout' ? ', because the wait times out' : ''
-  const ahead = millisBetween(now, at)
-  const when = ahead > 0 ? `In ${inWords(ahead)}, at ${at},` : 'With the next tick'
-  const stopped = running ? '' : ' The wait engine of this process does not run.'
-  return `${when} ${what}${cause}.${stopped}`
-}
-
-function tellNearest(misses: readonly NearMiss[]): string[] {
-  const [first] = misses
-  if (first === undefined) return []
-  const many =
-    misses.length === 1
-      ? 'One signal almost matched'
-      : `${misses.length} signals almost matched; the nearest`
-  return [`${many}: ${first.difference}.`]
 }

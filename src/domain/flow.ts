@@ -34,7 +34,7 @@ export function isTerminal(status: FlowStatus): boolean {
 
 /**
  * A flow without its state: what a batch locks and what `decide` looks at. Columns and members have
- * the same names; `cancel_reason`, `wake_at`, `state_bytes`, `open_steps`, `last_xid` and `shard` are
+ * the same names; `cancel_reason`, `wake_at`, `state_bytes`, `open_steps`, `last_xid`, `hooked` and `shard` are
  * not shown on the wire.
  */
 export interface FlowControl {
@@ -58,6 +58,8 @@ export interface FlowControl {
   wake_at: Timestamp | null
   /** The transaction under which the feed shows its last event; kept by the store. */
   last_xid: string
+  /** Whether hooks were ever set on this one flow; kept by the store. */
+  hooked: boolean
   /** An upper bound of the state's size as JSON, in bytes. */
   state_bytes: number
   /** Managed steps that are not settled; none count once the flow has ended. */

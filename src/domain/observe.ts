@@ -4,6 +4,7 @@ import type { Command, Decision } from './command.ts'
 import type { Draft } from './draft.ts'
 import { FlowError, invalid } from './errors.ts'
 import { judgeObservation, observedStep } from './step.ts'
+import { refuseReserved } from './step-enqueue.ts'
 
 /** How far ahead of the database's clock an observation may be dated, in milliseconds. */
 const clockTolerance = 5 * 60_000
@@ -34,6 +35,7 @@ export function observe(draft: Draft, command: Extract<Command, { type: 'observe
     if (judged !== 'newer')
       return draft.unchanged(judged === 'stale' ? 'stale' : 'unchanged', known)
   }
+  if (known === null) refuseReserved(flow, observation.run_id)
   const step = observedStep(flow, known, observation, command.step_id, at)
   return draft.change(
     'step_observed',

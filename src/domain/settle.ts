@@ -3,13 +3,12 @@
 import type { Command, Decision } from './command.ts'
 import { andThen, type Draft, setMembers } from './draft.ts'
 import { FlowError } from './errors.ts'
-import { isTerminal } from './flow.ts'
 import { changeMatchKeys } from './match-key.ts'
 import type { StepOutcome } from './outcome.ts'
 import type { NewStep, PlannedStep, StepDefaults, StepRecord } from './step.ts'
-import { discarded, failedAttempt, failFlow } from './step-end.ts'
-import { enqueued, nameOf, saveStep } from './step-enqueue.ts'
-import { leaseLost } from './step-errors.ts'
+import { discarded, failedAttempt, failFlow, ignored } from './step-end.ts'
+import { enqueued, nameOf, refuseReserved, saveStep } from './step-enqueue.ts'
+import { leaseLost, stepConflict } from './step-errors.ts'
 import { ended, orNull, planStep, stepError } from './step-life.ts'
 import { beginWait } from './waiting.ts'
 
@@ -20,12 +19,13 @@ export function settle(draft: Draft, command: Extract<Command, { type: 'settle' 
   if (known !== null && known.settled_token === token && known.settled_hash === hash) {
     return draft.unchanged('repeated', known)
   }
-  const open = known?.status === 'running' || known?.status === 'pending'
-  if (known === null || known.flow_id !== flow.id || known.lease_token !== token || !open) {
+  if (known === null || known.flow_id !== flow.id || known.lease_token !== token) {
     throw leaseLost(command.step_id, known)
   }
   const receipt = { settled_token: token, settled_hash: hash }
-  if (isTerminal(flow.status) || flow.cancel_requested) {
+  // Its flow ended while it ran.
+  if (known.status === 'cancelled') return ignored(draft, { ...known, ...receipt })
+  if (flow.cancel_requested) {
     const reason = outcome.kind === 'cancel' ? outcome.reason : undefined
     return discarded(draft, { ...known, ...receipt }, outcome.kind, reason)
   }
@@ -38,6 +38,16 @@ export function settle(draft: Draft, command: Extract<Command, { type: 'settle' 
       'wait_conflict',
       'This flow waits already. Settle this step otherwise, for example with complete.',
       { flow_id: flow.id },
+    )
+  }
+  const next = 'next' in outcome ? outcome.next : undefined
+  refuseReserved(flow, next?.run_id)
+  const taken = command.taken ?? null
+  const own = taken?.id === known.id
+  if (taken !== null && (own || outcome.kind === 'wait' || taken.runtime !== 'managed')) {
+    throw stepConflict(
+      taken,
+      'This flow has a step with this run_id already: choose another for the next one, or none.',
     )
   }
   const step = ended(known, outcome.kind === 'cancel' ? 'cancelled' : 'succeeded', at, {
@@ -57,7 +67,9 @@ export function settle(draft: Draft, command: Extract<Command, { type: 'settle' 
     { open_steps: flow.open_steps - 1 },
     { ...setMembers(outcome.state_patch), effects: [saveStep(step)], step },
   )
-  if (outcome.kind === 'complete') return settled
+  // The same run again is the same step: the flow goes on with the one that is there, as when several
+  // steps come to one end.
+  if (outcome.kind === 'complete' || taken !== null) return settled
   const decision = andThen(settled, (next) => goOn(draft.on(next), outcome, command.defaults, step))
   return { ...decision, step }
 }

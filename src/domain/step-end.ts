@@ -2,7 +2,6 @@
 
 import type { Command, Decision, Effect } from './command.ts'
 import { andThen, type Draft, setMembers } from './draft.ts'
-import { isTerminal } from './flow.ts'
 import type { JsonObject } from './json.ts'
 import { changeMatchKeys } from './match-key.ts'
 import type { StepError, StepRecord } from './step.ts'
@@ -28,15 +27,15 @@ export function failedAttempt(
   receipt: Partial<StepRecord> = {},
 ): Decision {
   const { at } = draft
-  const attempt: Effect = {
-    type: 'end_attempt',
-    reach: 'local',
-    attempt: attemptOf(known, outcome, error, at),
-  }
+  // One whose lease ran out was told of already: a late report of its error adds nothing to that.
+  const attempts: Effect[] =
+    known.status === 'running'
+      ? [{ type: 'end_attempt', reach: 'local', attempt: attemptOf(known, outcome, error, at) }]
+      : []
   const again = retried(known, outcome, error, at, random, retry_after)
-  if (again === null) return dead(draft, known, error, [attempt], receipt, state_patch)
+  if (again === null) return dead(draft, known, error, attempts, receipt, state_patch)
   const step = { ...again, ...receipt }
-  const effects = [saveStep(step), attempt]
+  const effects = [saveStep(step), ...attempts]
   if (state_patch === undefined || Object.keys(state_patch).length === 0) {
     return draft.aside('changed', step, effects)
   }
@@ -77,7 +76,17 @@ function dead(
   return andThen(decision, (next) => failFlow(draft.on(next), { reason, at }, by))
 }
 
-/** A step whose flow has ended or is to: whatever it reports does not count, and it is not tried again. */
+/** A report on a step that was cancelled with its flow: answered, and without any effect. */
+export function ignored(draft: Draft, known: StepRecord): Decision {
+  const attempt = attemptOf(known, 'discarded', null, draft.at)
+  const step: StepRecord = { ...known, lease_token: null, pushed: false, updated_at: draft.at }
+  return draft.aside('discarded', step, [
+    saveStep(step),
+    { type: 'end_attempt', reach: 'local', attempt },
+  ])
+}
+
+/** A step whose flow is to end: whatever it reports does not count, and it is not tried again. */
 export function discarded(
   draft: Draft,
   known: StepRecord,
@@ -92,7 +101,6 @@ export function discarded(
     const attempt = attemptOf(known, 'discarded', null, at)
     effects.push({ type: 'end_attempt', reach: 'local', attempt })
   }
-  if (isTerminal(flow.status)) return draft.aside('discarded', step, effects)
   const settled = {
     ...draft.change(
       'step_settled',
@@ -124,7 +132,7 @@ export function expireStep(
   if (known === null || known.runtime !== 'managed') return draft.unchanged('unchanged')
   const due = stepDue(known, at)
   if (due.type === 'none') return draft.unchanged('unchanged', known)
-  if (isTerminal(flow.status) || flow.cancel_requested) return discarded(draft, known, 'expired')
+  if (flow.cancel_requested) return discarded(draft, known, 'expired')
   if (due.type === 'promote') {
     const step = scheduled(known, known.run_at ?? at, at)
     return draft.aside('changed', step, [saveStep(step)])

@@ -1,7 +1,7 @@
 // How a step is added to its flow, by whoever asks for it.
 
 import { refuseEnded } from './admission.ts'
-import type { Command, Decision, Effect } from './command.ts'
+import type { Command, DecidedFlow, Decision, Effect } from './command.ts'
 import type { Draft } from './draft.ts'
 import { FlowError } from './errors.ts'
 import type { JsonObject } from './json.ts'
@@ -18,6 +18,7 @@ export function enqueue(draft: Draft, command: Extract<Command, { type: 'enqueue
     throw stepConflict(known, 'This run is observed, not managed: choose another run_id.')
   }
   refuseEnded(flow)
+  refuseReserved(flow, command.step.run_id)
   if (flow.open_steps >= limits.open_steps) {
     throw new FlowError(
       'limit_exceeded',
@@ -26,6 +27,18 @@ export function enqueue(draft: Draft, command: Extract<Command, { type: 'enqueue
     )
   }
   return enqueued(draft, planStep(command.step, command.defaults))
+}
+
+/**
+ * Refuses a run that the present wait will go on with: by then it must not be there.
+ */
+export function refuseReserved(flow: DecidedFlow, run_id: string | undefined): void {
+  if (run_id === undefined || flow.wait?.next?.run_id !== run_id) return
+  throw new FlowError(
+    'wait_conflict',
+    'This flow waits, and is to go on with a run of this name: choose another run_id.',
+    { flow_id: flow.id },
+  )
 }
 
 type Plan = Omit<PlannedStep, 'delay'> & Pick<NewStep, 'run_at'>

@@ -8,7 +8,15 @@ import type { StepRecord } from '../domain/step.ts'
 import type { Changes, Locked, Saved } from '../store/batch.ts'
 import { refText } from '../store/idempotency.ts'
 import type { Reply, SignalReply } from './change.ts'
-import type { ChangeEntry, CreateEntry, Entry, Item, KeepReply, SignalEntry } from './entry.ts'
+import {
+  type ChangeEntry,
+  type CreateEntry,
+  type Entry,
+  type Item,
+  type KeepReply,
+  nextRunOf,
+  type SignalEntry,
+} from './entry.ts'
 import { createSignalling, type SignalLimits, type SignalVerdict } from './signalling.ts'
 import { busy, createWorkspace, ended } from './workspace.ts'
 
@@ -59,6 +67,7 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
   return { changes, verdicts }
 
   function judge(entry: Entry): Verdict {
+    work.causedBy(entry.caller)
     switch (entry.type) {
       case 'create':
         return create(entry)
@@ -128,7 +137,9 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
       }
       case 'settle': {
         const known = work.stepById(command.step_id)
-        return { ...command, known, defaults: work.defaults(flow) }
+        const run = nextRunOf(command.outcome)
+        const taken = run === null ? null : work.step(flow_id, run)
+        return { ...command, known, taken, defaults: work.defaults(flow) }
       }
       case 'expire_step':
       case 'retry_step':
@@ -147,8 +158,15 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
     const holder = input.key === undefined ? null : work.holder(caller.namespace, input.key)
     if (holder === ended) return { type: 'again' }
     if (holder === null) {
-      const flow = work.create({ id: entry.flow_id, shard: entry.shard }, caller, input)
-      return { type: 'reply', reply: { outcome: 'created', flow, replayed: false }, needs: null }
+      const { flow_id: id, shard, hooks } = entry
+      const flow = work.create({ id, shard }, caller, input, hooks?.rows)
+      const reply: Reply = {
+        outcome: 'created',
+        flow,
+        ...(hooks && { hooks: hooks.created }),
+        replayed: false,
+      }
+      return { type: 'reply', reply, needs: null }
     }
     if (input.on_conflict === 'use_existing') {
       return {
@@ -182,9 +200,10 @@ function verdictOf(verdict: SignalVerdict): Verdict {
   return typeof verdict === 'string' ? { type: verdict } : { type: 'reply', ...verdict }
 }
 
-/** A reply as it is kept: records hold nothing that JSON cannot carry. */
+/** A reply as it is kept: records hold nothing that JSON cannot carry. Secrets are shown once. */
 function asJson(reply: Reply | SignalReply): JsonObject {
-  return JSON.parse(JSON.stringify(reply)) as JsonObject
+  const blank = 'hooks' in reply && { hooks: reply.hooks?.map((one) => ({ ...one, secret: null })) }
+  return JSON.parse(JSON.stringify({ ...reply, ...blank })) as JsonObject
 }
 
 /** The kept answer to a repeat, or null when this is the first of its key. */

@@ -10,6 +10,8 @@ export interface Caller {
   namespace: string
   /** Named in audit events, and the scope of idempotency keys. */
   actor: string
+  /** How many deliveries of hooks led to this request, one after the other; 0 when absent. */
+  depth?: number
 }
 
 /** What may stand beside any change. */
@@ -20,6 +22,14 @@ export interface ChangeOptions {
   idempotency?: { key: string; fingerprint: string }
 }
 
+/** A hook that was made with its flow. */
+export interface CreatedHook {
+  id: string
+  url: string
+  /** Null when the caller gave it. */
+  secret: string | null
+}
+
 /** The answer to a change: the flow as it is after that change's own revision. */
 export interface Reply {
   outcome: Outcome
@@ -28,6 +38,8 @@ export interface Reply {
   step?: StepRecord
   /** Whether the change made that step. */
   step_created?: boolean
+  /** The hooks of a flow that was made with some. A secret is in no answer but the first, and null then. */
+  hooks?: CreatedHook[]
   /** True when this is a stored answer given again. */
   replayed: boolean
 }

@@ -63,7 +63,7 @@ export interface Committer {
   /** Fires what is due, in one transaction where possible. Throws when the database is not there. */
   fireDue(due: DueQuery): Promise<Fired[]>
   /** Called after each COMMIT, before the callers are answered. Must not throw. */
-  onCommit(listener: (changes: Change[]) => void): void
+  onCommit(listener: (changes: Change[], more: { deliveries: boolean }) => void): void
   /** Called after each COMMIT that made steps or changed them; with null when it is not known which. */
   onSteps(listener: (steps: readonly StepRecord[] | null) => void): void
   status(): { queued: number; in_flight: number; batches_total: number; commands_total: number }
@@ -89,8 +89,8 @@ export function createCommitter(options: CommitterOptions): Committer {
   // The server's lines give each its turn, those of the queue do not.
   const queue = createQueue<Pending>(options.batchSize, (starved) => runSlow([starved]))
   const slowLane = createLane(slowLanes)
-  const listeners: ((changes: Change[]) => void)[] = []
-  const stepListeners: ((steps: readonly StepRecord[] | null) => void)[] = []
+  const listeners: Parameters<Committer['onCommit']>[0][] = []
+  const stepListeners: Parameters<Committer['onSteps']>[0][] = []
   let accepted = 0
   let inFlight = 0
   let flushScheduled = false
@@ -227,6 +227,7 @@ export function createCommitter(options: CommitterOptions): Committer {
     return {
       states: new Map(found.map((flow) => [flow.id, flow.state])),
       inserted: new Set(found.map((flow) => flow.id)),
+      queued: null,
     }
   }
 
@@ -247,7 +248,10 @@ export function createCommitter(options: CommitterOptions): Committer {
         changes.push({ now, flow, events: () => eventsOf(flow.id) })
       }
     }
-    if (changes.length > 0) for (const listener of listeners) listener(changes)
+    if (changes.length > 0) {
+      const more = { deliveries: saved.queued !== 0 }
+      for (const listener of listeners) listener(changes, more)
+    }
     const { steps, start_steps } = plan.changes
     const known = start_steps.length === 0
     if (steps.length > 0 || !known) for (const tell of stepListeners) tell(known ? steps : null)

@@ -3,20 +3,28 @@
 import type { DomainLimits } from '../domain/command.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
+import type { ReadyGroup } from '../store/due-steps.ts'
 import { type Change, createCommitter } from './committer.ts'
+import type { Controllers } from './controllers.ts'
+import { createDeliveries, type Deliveries } from './deliveries.ts'
 import { createEvents, type Events } from './events.ts'
 import { createExplain, type Explain } from './explain.ts'
 import { createFeedPositions } from './feed-position.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
 import { createHints, type HintOptions } from './hints.ts'
+import { createHookDispatcher, type HookDispatcher } from './hook-dispatcher.ts'
+import { createHooks, type Hooks } from './hooks.ts'
 import { createInbound, type Inbound } from './inbound.ts'
 import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import { createLinks, type Links } from './links.ts'
 import { createMemos, type MemoLimits, type Memos } from './memos.ts'
 import type { Report } from './notice.ts'
+import type { Outbound } from './outbound.ts'
+import type { OutboundRules } from './outbound-url.ts'
 import { createPlanLoop } from './plan-keeper.ts'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
+import { createPush, type PushSettings } from './push.ts'
 import { createFlowReader } from './reader.ts'
 import { keepRefused, type RefusedMessage } from './refused-messages.ts'
 import { createSweepers } from './retention.ts'
@@ -62,9 +70,12 @@ export interface Engine {
   sources: Sources
   inbound: Inbound
   messages: InboundMessages
+  hooks: Hooks
+  deliveries: Deliveries
   steps: Steps
   queue: StepQueue
   memos: Memos
+  controllers: Controllers
   events: Events
   streams: Streams
   explain: Explain
@@ -73,6 +84,20 @@ export interface Engine {
   status(): EngineStatus
   /** Bounded to about a second, also when the database does not answer. */
   ready(): Promise<Readiness>
+}
+
+export interface HookSettings {
+  /** Where hooks may point to. */
+  rules: OutboundRules
+  /** Hooks of one namespace. */
+  limit: number
+  /** For one request, in milliseconds. */
+  timeout: number
+  /** How long deliveries are kept that arrived, and those that did not, in milliseconds. */
+  retention: number
+  failed_retention: number
+  /** The source that CloudEvents name: an address of the service. */
+  source: string
 }
 
 export interface EngineOptions {
@@ -91,6 +116,10 @@ export interface EngineOptions {
     bytes: number
     memos: MemoLimits
   }
+  hooks: HookSettings
+  push: PushSettings
+  /** Sends what leaves the service; whoever made it closes it after a stop. */
+  outbound: Pick<Outbound, 'send'>
   /** Event streams open at a time. */
   streams: { total: number; perCaller: number }
   listen: HintOptions
@@ -99,6 +128,7 @@ export interface EngineOptions {
 
 /** The engine with the handles by which the process runs it. */
 export interface RunningEngine extends Engine {
+  dispatcher: HookDispatcher
   /** A background job that publishes every audit event; whoever makes it starts and stops it. */
   publisher(options: PublisherOptions): Publisher
   /** Keeps a message of a broker that can never become a signal. Throws `unavailable`. */
@@ -121,7 +151,18 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const watch = createWatch(scope, committer, hints, report)
   const read = createFlowReader(scope, options.readsInFlight)
   const stepBytes = options.steps.bytes
-  const flows = createFlows({ scope, committer, read, watch, stepBytes })
+  const { rules, limit: hookLimit, timeout, source } = options.hooks
+  const flows = createFlows({ scope, committer, read, watch, stepBytes, rules })
+  const dispatcher = createHookDispatcher({
+    scope,
+    outbound: options.outbound,
+    identity: { source, userAgent: `Taskflow/${options.version}` },
+    timeout,
+    report,
+  })
+  committer.onCommit((_, { deliveries }) => {
+    if (deliveries) dispatcher.nudge()
+  })
   const positions = createFeedPositions(scope)
   const streams = createStreams({
     scope,
@@ -136,9 +177,39 @@ export function createEngine(options: EngineOptions): RunningEngine {
   })
   const waitEngine = createWaitEngine({ scope, committer, report, ...options.tick })
   const waker = createSignalWaker(scope, committer, report)
-  const retention = { signals: options.signals.retention, messages: options.inbound.retention }
   const claims = createStepClaims(scope, committer, hints, report, (ms) => stepSweeper.nudge(ms))
-  const stepSweeper = createStepSweeper(scope, committer, report, claims.nudge)
+  const stepSweeper = createStepSweeper(scope, committer, report, onReady)
+  const retention = {
+    signals: options.signals.retention,
+    messages: options.inbound.retention,
+    deliveries: options.hooks.retention,
+    failed_deliveries: options.hooks.failed_retention,
+  }
+  const signals = createSignals(scope, committer, options.signals, stepBytes, () => waker.nudge(0))
+  const links = createLinks(scope, signals)
+  const steps = createSteps({ scope, flows, links, stepBytes })
+  const queue = createStepQueue({
+    scope,
+    claims,
+    steps,
+    stepBytes,
+    onReleased(step, delay) {
+      if (step.ready) onReady([step])
+      else stepSweeper.nudge(delay)
+    },
+  })
+  const push = createPush({
+    ...options.push,
+    scope,
+    committer,
+    hints,
+    steps,
+    queue,
+    outbound: options.outbound,
+    userAgent: `Taskflow/${options.version}`,
+    report,
+    onPulled: () => claims.nudge(null),
+  })
   const loops = [
     createPlanLoop(scope, committer, report),
     waitEngine,
@@ -146,11 +217,18 @@ export function createEngine(options: EngineOptions): RunningEngine {
     waker,
     claims,
     stepSweeper,
+    dispatcher,
+    push.executor,
+    push.cancelNotices,
     ...createSweepers(scope, retention, report),
   ]
-  const signals = createSignals(scope, committer, options.signals, stepBytes, () => waker.nudge(0))
-  const links = createLinks(scope, signals)
-  const steps = createSteps({ scope, flows, links, stepBytes })
+
+  /** For whoever runs these steps: workers that wait, or endpoints. */
+  function onReady(groups: readonly ReadyGroup[]): void {
+    claims.nudge(groups)
+    push.nudge(groups)
+  }
+
   const { allowUnsigned } = options.inbound
   const readiness = createReadiness(scope)
   return {
@@ -160,18 +238,13 @@ export function createEngine(options: EngineOptions): RunningEngine {
     sources: createSources({ scope, allowUnsigned, maxTtl: options.signals.max_ttl }),
     inbound: createInbound({ scope, signals, allowUnsigned }),
     messages: createInboundMessages(scope, allowUnsigned),
+    hooks: createHooks({ scope, rules, limit: hookLimit, retire: dispatcher.retire }),
+    deliveries: createDeliveries(scope, dispatcher.nudge),
+    dispatcher,
     steps,
-    queue: createStepQueue({
-      scope,
-      claims,
-      steps,
-      stepBytes,
-      onReleased(step, delay) {
-        if (step.ready) claims.nudge([step])
-        else stepSweeper.nudge(delay)
-      },
-    }),
+    queue,
     memos: createMemos(scope, flows, options.steps.memos),
+    controllers: push.controllers,
     events: createEvents({ scope, flows, watch, streams, positions }),
     streams,
     explain: createExplain(scope, flows, waitEngine),

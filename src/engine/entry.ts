@@ -6,9 +6,10 @@ import { type JsonValue, jsonBytes } from '../domain/json.ts'
 import type { StepOutcome } from '../domain/outcome.ts'
 import type { DeliverMode, SignalRecord } from '../domain/signal.ts'
 import type { BranchSpec, SignalTarget, WaitSpec } from '../domain/wait.ts'
+import type { NewHookRow } from '../store/hooks.ts'
 import type { IdempotencyRef } from '../store/idempotency.ts'
 import type { InboundMessage } from '../store/inbound.ts'
-import type { Caller } from './change.ts'
+import type { Caller, CreatedHook } from './change.ts'
 
 /** A request to keep the answer under a key, and to give it again to a repeat. */
 export interface KeepReply {
@@ -49,6 +50,7 @@ export type CreateEntry = EntryBase & {
   flow_id: string
   shard: number
   input: NewFlow
+  hooks?: { rows: NewHookRow[]; created: CreatedHook[] }
 }
 export type ChangeEntry = EntryBase & {
   type: 'change'
@@ -121,6 +123,11 @@ function outcomeBytes(outcome: StepOutcome): number {
 export function waitOf(command: Command): WaitSpec | null {
   if (command.type === 'wait') return command.wait
   return command.type === 'settle' && command.outcome.kind === 'wait' ? command.outcome.wait : null
+}
+
+/** The run that the step after a report is to have, if the report names one. */
+export function nextRunOf(outcome: StepOutcome): string | null {
+  return 'next' in outcome ? (outcome.next?.run_id ?? null) : null
 }
 
 /** Bytes that an entry brings along beside what it does to flows. */

@@ -8,6 +8,7 @@ import type { Scope } from '../store/db.ts'
 import {
   type NearQuery,
   readClock,
+  readDeadSteps,
   readNearSignals,
   readNewestEvents,
   readOpenSteps,
@@ -32,14 +33,24 @@ export function createExplain(scope: Scope, flows: Flows, waitEngine: WaitEngine
   return {
     async flow(caller, flowId) {
       const flow = await flows.get(caller, flowId)
-      const [now, open_steps, newest, signals] = await Promise.all([
+      const { status } = flow
+      const [now, open_steps, dead_steps, newest, signals] = await Promise.all([
         readClock(scope),
-        flow.status === 'running' ? readOpenSteps(scope, flow.id, steps) : [],
+        status === 'running' ? readOpenSteps(scope, flow.id, steps) : [],
+        status === 'running' || status === 'failed' ? readDeadSteps(scope, flow.id, steps) : [],
         readNewestEvents(scope, flow.id, events),
-        isTerminal(flow.status) ? [] : readNearSignals(scope, nearQuery(flow)),
+        isTerminal(status) ? [] : readNearSignals(scope, nearQuery(flow)),
       ])
       const engine_running = waitEngine.status().running
-      return explain({ now, flow, engine_running, open_steps, events: newest, signals })
+      return explain({
+        now,
+        flow,
+        engine_running,
+        open_steps,
+        dead_steps,
+        events: newest,
+        signals,
+      })
     },
   }
 }

@@ -2,7 +2,9 @@
 
 import type { Command } from '../domain/command.ts'
 import { flowNotFound } from '../domain/errors.ts'
+import type { EventKind } from '../domain/event.ts'
 import { type FlowRecord, type FlowStatus, isTerminal } from '../domain/flow.ts'
+import type { PayloadStyle } from '../domain/hook.ts'
 import { isId } from '../domain/id.ts'
 import { shardCount, shardOf, shardToken } from '../domain/shard.ts'
 import type { Timestamp } from '../domain/time.ts'
@@ -12,8 +14,10 @@ import { listFlows } from '../store/flows.ts'
 import type { Caller, ChangeOptions, Reply } from './change.ts'
 import type { Committer } from './committer.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
+import { makeHook } from './hook-making.ts'
 import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
+import type { OutboundRules } from './outbound-url.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import { type FlowInput, mintSteps } from './step-input.ts'
 import type { Watch } from './watch.ts'
@@ -31,9 +35,14 @@ export interface FlowFilter {
   created_before?: Timestamp
 }
 
+/** A flow as it is asked for, with the hooks that it shall have from its first event on. */
+export type FlowRequest = FlowInput & {
+  hooks?: { url: string; kinds?: EventKind[]; secret?: string; payload?: PayloadStyle }[]
+}
+
 export interface Flows {
-  /** Throws `key_conflict`, `limit_exceeded`. */
-  create(caller: Caller, input: FlowInput, options?: ChangeOptions): Promise<Reply>
+  /** Throws `key_conflict`, `limit_exceeded`, and what stands in the way of its hooks: `url_not_allowed`. */
+  create(caller: Caller, input: FlowRequest, options?: ChangeOptions): Promise<Reply>
   change(caller: Caller, flowId: string, command: Command, options?: ChangeOptions): Promise<Reply>
   /** Throws `not_found`. */
   get(caller: Caller, flowId: string): Promise<FlowRecord>
@@ -57,6 +66,16 @@ export interface Flows {
   ): Promise<FlowRecord>
 }
 
+/** What a hook is where it says nothing. */
+const plainHook = {
+  kinds: null,
+  controller_id: null,
+  labels: null,
+  payload: 'thin',
+  ordered: false,
+  description: null,
+} as const
+
 export interface FlowsOptions {
   scope: Scope
   committer: Committer
@@ -64,10 +83,12 @@ export interface FlowsOptions {
   watch: Watch
   /** Largest input of a step, in bytes of compact JSON. */
   stepBytes: number
+  /** Where hooks may point to. */
+  rules: OutboundRules
 }
 
 export function createFlows(options: FlowsOptions): Flows {
-  const { scope, committer, read, watch, stepBytes } = options
+  const { scope, committer, read, watch, stepBytes, rules } = options
 
   async function get(caller: Caller, flowId: string): Promise<FlowRecord> {
     const flow = isId(flowId) ? await read(flowId) : null
@@ -78,19 +99,29 @@ export function createFlows(options: FlowsOptions): Flows {
   return {
     get,
 
-    async create(caller, input, options = {}) {
+    async create(caller, { hooks: asked = [], ...input }, options = {}) {
       const routing = input.routing_key ?? input.key ?? options.idempotency?.key
       const shardIndex =
         routing === undefined
           ? Math.floor(Math.random() * shardCount)
           : shardOf(caller.namespace, routing)
+      const flow_id = mintId(shardIndex)
+      const place = { namespace: caller.namespace, flow_id }
+      const made = asked.map((hook, i) =>
+        makeHook(place, { ...plainHook, ...hook }, rules, `/hooks/${i}`),
+      )
+      const hooks = {
+        rows: made.map(({ row }) => row),
+        created: made.map(({ row: { id, url }, shown: secret }) => ({ id, url, secret })),
+      }
       return committer.submit({
         type: 'create',
         caller,
         keep: keepCreation(caller, options),
-        flow_id: mintId(shardIndex),
+        flow_id,
         shard: shardToken(shardIndex),
         input: mintSteps(input, shardIndex, stepBytes),
+        ...(made.length > 0 && { hooks }),
       })
     },
 

@@ -47,12 +47,14 @@ export interface InboundReply {
 export interface Inbound {
   /**
    * Takes a message to the address of a source. Answers after COMMIT; `challenge` when the sender
-   * only asks whether anybody is there. Throws `not_found` and `signature_invalid`.
+   * only asks whether anybody is there. `depth`: see `Caller`. Throws `not_found` and
+   * `signature_invalid`.
    */
   receive(
     address: string,
     message: RawMessage,
     read: BodyReader,
+    depth?: number,
   ): Promise<InboundReply | { challenge: string }>
   /** Maps a stored message again, by the map of today, and sends it again. Throws `not_found`. */
   replay(
@@ -122,7 +124,7 @@ export function createInbound({ scope, signals, allowUnsigned }: InboundOptions)
   }
 
   return {
-    async receive(address, message, read) {
+    async receive(address, message, read, depth = 0) {
       const { namespace, id } = parseSourceAddress(address)
       const source = isSourceId(id) ? await readSource(scope, namespace, id) : undefined
       if (source === undefined) throw sourceNotFound(id)
@@ -140,7 +142,7 @@ export function createInbound({ scope, signals, allowUnsigned }: InboundOptions)
       const shardIndex =
         'mapped' in understood ? shardOf(namespace, understood.mapped.correlation_id) : undefined
       const messageId = mintId(shardIndex)
-      return admit({ namespace, actor: `source:${id}` }, source, understood, {
+      return admit({ namespace, actor: `source:${id}`, depth }, source, understood, {
         id: messageId,
         shard: shardToken(shardIndexOf(messageId)),
         namespace,

@@ -48,9 +48,9 @@ export interface Links {
   get(token: string): Promise<OpenLink>
   /**
    * Ends the wait of a link, once. Resolves after COMMIT. Throws as `get` does, and `invalid_request`
-   * for a payload that does not fit, which uses nothing up.
+   * for a payload that does not fit, which uses nothing up. `depth`: see `Caller`.
    */
-  resume(token: string, payload?: JsonValue): Promise<LinkUse>
+  resume(token: string, payload?: JsonValue, depth?: number): Promise<LinkUse>
 }
 
 /** 256 random bits, and a byte that names the shard: 44 characters of base64url. */
@@ -114,13 +114,13 @@ export function createLinks(scope: Scope, signals: Signals): Links {
       return { goal: link.goal, wait, expires_at: openUntil(wait), schema: link.schema }
     },
 
-    async resume(token, payload) {
+    async resume(token, payload, depth = 0) {
       const { link } = await open(token)
       const { flow_id, wait_id, namespace, schema } = link
       if (schema !== null) refuseUnfit(schema, payload)
       const fate = await signals
         .send(
-          { namespace, actor: linkActor },
+          { namespace, actor: linkActor, depth },
           {
             target: { kind: 'link', wait_id },
             flow_id,

@@ -14,6 +14,7 @@ import {
   isBroadcast,
   matchText,
   needsState,
+  nextRunOf,
   waitOf,
 } from './entry.ts'
 import { keptText } from './signal-ledger.ts'
@@ -101,10 +102,13 @@ export function lockRequest(
         request.steps.push({ flow_id, run_id: command.step.run_id ?? command.step.step_id })
         request.defaults.flow_ids.push(flow_id)
         break
-      case 'settle':
+      case 'settle': {
         request.steps.push({ flow_id, step_id: command.step_id })
+        const run_id = nextRunOf(command.outcome)
+        if (run_id !== null) request.steps.push({ flow_id, run_id })
         if ('next' in command.outcome) request.defaults.flow_ids.push(flow_id)
         break
+      }
       case 'expire_step':
       case 'retry_step':
       case 'resolve_step':

@@ -14,6 +14,17 @@ export type Notice =
   | { type: 'flow_quarantined'; flow_id: string; reason: string }
   /** A step that is due could not be ended; it is tried again. */
   | { type: 'step_stuck'; step_id: string; cause: unknown }
+  /** An endpoint wants no more steps: until somebody changes its controller they are pulled. */
+  | { type: 'controller_disabled'; namespace: string; controller_id: string; reason: string }
+  /** An endpoint failed again and again: it is left alone for so many milliseconds. */
+  | { type: 'push_paused'; namespace: string; controller_id: string; pause: number }
+  | { type: 'push_goes_on'; namespace: string; controller_id: string }
+  /** An answer came after its lease had ended, or was settled by another. */
+  | { type: 'push_overtaken'; step_id: string }
+  /** What became of a pushed step could not be saved: it is pushed again when its lease has ended. */
+  | { type: 'push_not_recorded'; step_id: string; cause: unknown }
+  | { type: 'push_claim_failed'; controller_id: string; cause: unknown }
+  | { type: 'cancel_notice_failed'; step_id: string; cause: unknown }
   | { type: 'loop_failed'; loop: string; failures: number; cause: unknown }
   | { type: 'loop_recovered'; loop: string; failures: number }
   /** Commits of other replicas are seen by looking alone, up to a second late. */
@@ -23,12 +34,22 @@ export type Notice =
   | { type: 'signals_expired'; count: number }
   | { type: 'old_signals_deleted'; count: number }
   | { type: 'old_messages_deleted'; count: number }
+  | { type: 'old_deliveries_deleted'; count: number }
+  /** A receiver wants no more, or nothing has reached it for days: until somebody enables it nothing is sent. */
+  | { type: 'hook_disabled'; hook_id: string; namespace: string; reason: string }
+  /** All attempts were made. */
+  | { type: 'deliveries_failed'; count: number }
+  /** Results came after their leases had ended: others have sent these deliveries once more. */
+  | { type: 'deliveries_overtaken'; count: number }
+  | { type: 'delivery_not_sent'; delivery_id: string; cause: unknown }
   | { type: 'broker_connected'; broker: string; server: string }
   | { type: 'broker_disconnected'; broker: string; server: string }
   /** An inbound message can never become a signal; it was kept with the reason. */
   | { type: 'message_refused'; source: string; message_id: string; reason: string }
   /** An inbound message did not become a signal yet; its sender's broker will bring it again. */
   | { type: 'message_put_off'; source: string; tries: number; cause: unknown }
+  /** Nothing was sent: the URL is not allowed, or its host has an address that is not public. */
+  | { type: 'outbound_blocked'; host: string; reason: string }
 
 export type Report = (notice: Notice) => void
 
@@ -44,6 +65,22 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
     message: 'a due flow was set aside: move its timer or cancel it',
   },
   step_stuck: { level: 'error', message: 'a due step could not be ended; it is tried again' },
+  controller_disabled: {
+    level: 'warn',
+    message: 'a controller was disabled: its endpoint takes no steps',
+  },
+  push_paused: { level: 'warn', message: 'an endpoint fails again and again and is left alone' },
+  push_goes_on: { level: 'info', message: 'an endpoint takes steps again' },
+  push_overtaken: { level: 'info', message: 'the answer of an endpoint came too late to count' },
+  push_not_recorded: {
+    level: 'error',
+    message: 'the result of a pushed step could not be saved; it is pushed again',
+  },
+  push_claim_failed: { level: 'warn', message: 'steps could not be claimed for an endpoint' },
+  cancel_notice_failed: {
+    level: 'warn',
+    message: 'a notice of a cancel could not be sent; it is tried again',
+  },
   loop_failed: { level: 'error', message: 'a background loop failed and goes on' },
   loop_recovered: { level: 'info', message: 'a background loop works again' },
   listen_degraded: {
@@ -58,6 +95,14 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
     level: 'debug',
     message: 'raw messages past their retention were deleted',
   },
+  old_deliveries_deleted: { level: 'debug', message: 'old deliveries were deleted' },
+  hook_disabled: { level: 'warn', message: 'a hook was disabled: its receiver takes nothing' },
+  deliveries_failed: { level: 'warn', message: 'deliveries of hooks failed for good' },
+  deliveries_overtaken: {
+    level: 'info',
+    message: 'deliveries took longer than their leases and were sent again',
+  },
+  delivery_not_sent: { level: 'error', message: 'the request of a delivery cannot be made' },
   broker_connected: { level: 'info', message: 'connected to the message broker' },
   broker_disconnected: {
     level: 'warn',
@@ -65,6 +110,10 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
   },
   message_refused: { level: 'warn', message: 'a message cannot become a signal and was set aside' },
   message_put_off: { level: 'warn', message: 'a message is tried again later' },
+  outbound_blocked: {
+    level: 'warn',
+    message: 'a request to an address that is not public was refused',
+  },
 }
 
 /** Renders notices to the log. */

@@ -1,7 +1,8 @@
 // What has served its time: expired answers to idempotent requests, kept signals that nobody took, old
-// signals and raw messages.
+// signals, raw messages and deliveries.
 
 import type { Scope } from '../store/db.ts'
+import { deleteOldDeliveries } from '../store/deliveries.ts'
 import { deleteExpiredReplies } from '../store/idempotency.ts'
 import { deleteOldMessages } from '../store/inbound.ts'
 import { deleteOldSignals, expireSignals } from '../store/signal-lists.ts'
@@ -25,6 +26,8 @@ interface Sweep {
 export interface Retention {
   signals: number
   messages: number
+  deliveries: number
+  failed_deliveries: number
 }
 
 /** A loop for everything that goes by time alone. */
@@ -54,6 +57,18 @@ export function createSweepers(scope: Scope, retention: Retention, report: Repor
       interval: 60_000,
       sweep: (limit) => deleteOldMessages(scope, retention.messages, limit),
       notice: 'old_messages_deleted',
+    },
+    {
+      name: 'delivery-sweeper',
+      interval: 60_000,
+      sweep: (limit) => deleteOldDeliveries(scope, 'delivered', retention.deliveries, limit),
+      notice: 'old_deliveries_deleted',
+    },
+    {
+      name: 'failed-delivery-sweeper',
+      interval: 60_000,
+      sweep: (limit) => deleteOldDeliveries(scope, 'failed', retention.failed_deliveries, limit),
+      notice: 'old_deliveries_deleted',
     },
   ]
   return sweeps.map(({ name, interval, sweep, notice }) =>

@@ -296,7 +296,8 @@ function deliveryOf(before: DecidedFlow, decision: Decision): SignalDelivery {
   return {
     flow_id: before.id,
     wait_id: before.wait?.id ?? '',
-    revision: decision.flow.revision,
+    // What the signal did comes first; the step that the flow goes on with is enqueued after it.
+    revision: decision.events[0]?.revision ?? decision.flow.revision,
   }
 }
 

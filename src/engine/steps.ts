@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { FlowError, flowNotFound } from '../domain/errors.ts'
+import { flowStatuses, isTerminal } from '../domain/flow.ts'
 import { isId, shardIndexOf } from '../domain/id.ts'
 import { canonicalJson, type JsonValue } from '../domain/json.ts'
 import { readLeaseToken } from '../domain/lease.ts'
@@ -9,6 +10,7 @@ import type { StepOutcome } from '../domain/outcome.ts'
 import type { AttemptRecord, Observation, StepRecord, StepStatus } from '../domain/step.ts'
 import { leaseLost, stepNotFound } from '../domain/step-errors.ts'
 import type { Scope } from '../store/db.ts'
+import { isUniqueViolation } from '../store/errors.ts'
 import { findSteps, listSteps, readAttempts, readStep, readStepById } from '../store/steps.ts'
 import type { Caller, ChangeOptions, Reply } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
@@ -81,7 +83,10 @@ export interface Steps {
     what: { skipped: boolean; result: JsonValue; reason?: string },
     options?: ChangeOptions,
   ): Promise<StepReply>
-  /** Reopens a failed flow at one of its steps. Throws `illegal_transition`, `step_conflict`. */
+  /**
+   * Reopens a failed flow at one of its steps. Throws `illegal_transition`, `already_terminal`,
+   * `step_conflict`, and `key_conflict` when another flow has its key by now.
+   */
   reopen(caller: Caller, flowId: string, stepId: string, options?: ChangeOptions): Promise<Reply>
   /** Throws `not_found` for the flow and for the step. */
   get(caller: Caller, flowId: string, runId: string): Promise<StepRecord>
@@ -144,6 +149,18 @@ export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): S
     }
   }
 
+  /** Why a flow cannot have its business key again. */
+  async function keyTaken(caller: Caller, flowId: string, cause: unknown): Promise<unknown> {
+    const { key } = await flows.get(caller, flowId)
+    if (key === null) return cause
+    const open = { key, status: flowStatuses.filter((status) => !isTerminal(status)) }
+    const { items } = await flows.list(caller, open, '-created_at', { limit: 1 })
+    const [holder] = items
+    if (holder === undefined) return cause
+    const message = 'Another open flow has the key of this one: end that flow first.'
+    return new FlowError('key_conflict', message, { flow_id: holder.id, key })
+  }
+
   return {
     byId,
 
@@ -198,8 +215,10 @@ export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): S
             hash: hashOf(outcome),
             outcome: made.outcome,
             random: Math.random(),
+            // Looked up under the flow's lock.
             defaults: null,
             known: null,
+            taken: null,
           },
           options,
         )
@@ -247,7 +266,12 @@ export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): S
 
     async reopen(caller, flowId, stepId, options) {
       if (!isId(stepId)) throw stepNotFound(stepId)
-      return flows.change(caller, flowId, { type: 'reopen', step_id: stepId, known: null }, options)
+      const command = { type: 'reopen', step_id: stepId, known: null } as const
+      try {
+        return await flows.change(caller, flowId, command, options)
+      } catch (error) {
+        throw isDuplicate(error) ? await keyTaken(caller, flowId, error) : error
+      }
     },
 
     async get(caller, flowId, runId) {
@@ -304,6 +328,10 @@ function withStep(reply: Reply): StepReply {
   const { step } = reply
   if (step === undefined) throw new Error('a change of a step was answered without it')
   return { ...reply, step }
+}
+
+function isDuplicate(error: unknown): boolean {
+  return error instanceof FlowError && isUniqueViolation(error.cause)
 }
 
 /** What a report is known by when it is repeated. */

@@ -3,6 +3,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import type { HmacVerification, Verification } from '../domain/source.ts'
 import { cutTemplate, headerOf } from '../domain/template.ts'
+import { standardSignature } from './signing.ts'
 
 /** A message as it arrived. */
 export interface RawMessage {
@@ -90,15 +91,11 @@ function standardWebhooks({ headers, body }: RawMessage): Claim | 'unsigned' | '
   const id = header('id')
   const timestamp = header('timestamp')
   const signed_at = unixSeconds(timestamp)
-  if (id === undefined || id === '' || signed_at === null) return 'refused'
+  if (!id || timestamp === undefined || signed_at === null) return 'refused'
   return {
     signatures: given.split(' ').filter((signature) => signature.startsWith('v1,')),
     signed_at,
-    sign: (secret) => {
-      const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64')
-      const hmac = createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body)
-      return `v1,${hmac.digest('base64')}`
-    },
+    sign: (secret) => standardSignature(secret, id, timestamp, body),
   }
 }
 

@@ -6,10 +6,12 @@ import { decide } from '../domain/decide.ts'
 import { FlowError, flowNotFound } from '../domain/errors.ts'
 import type { FlowEvent } from '../domain/event.ts'
 import { type FlowRecord, isTerminal } from '../domain/flow.ts'
+import { statusAfter } from '../domain/hook.ts'
 import type { StatePatch } from '../domain/json.ts'
 import type { StepDefaults, StepRecord } from '../domain/step.ts'
 import type { Changes, Locked } from '../store/batch.ts'
 import type { EventRow } from '../store/events.ts'
+import type { NewHookRow } from '../store/hooks.ts'
 import type { MatchKeyRow, Waiter } from '../store/match-keys.ts'
 import type { Caller } from './change.ts'
 import { keyText, matchText, runText } from './entry.ts'
@@ -43,7 +45,14 @@ export interface Workspace {
   isNew(id: string): boolean
   /** The open flow with a business key, `ended` if it was one when the batch began, or null. */
   holder(namespace: string, key: string): FlowRecord | typeof ended | null
-  create(place: { id: string; shard: number }, caller: Caller, input: NewFlow): FlowRecord
+  create(
+    place: { id: string; shard: number },
+    caller: Caller,
+    input: NewFlow,
+    hooks?: readonly NewHookRow[],
+  ): FlowRecord
+  /** Whatever is decided from now on, this caller causes. */
+  causedBy(caller: Caller): void
   /** Waits under a match key, the longest waiting first, those that began in this batch included. */
   waiters(namespace: string, key: { topic: string; correlation_id: string }): Waiter[]
   changes: Changes
@@ -78,8 +87,11 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     new_signals: [],
     signals: [],
     messages: [],
+    hooks: [],
+    hook_events: [],
     replies: [],
   }
+  let depth = 0
 
   function addWaiter(waiter: Waiter): void {
     const text = matchText(waiter.namespace, waiter)
@@ -93,9 +105,20 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     stepIds.set(step.id, step)
   }
 
+  /** Keeps events that hooks may want: most batches have none. */
+  function offer(flow: DecidedFlow, events: readonly FlowEvent[]): void {
+    const { id: flow_id, shard, hooked, status: last } = flow
+    if (!locked.hooks && !hooked) return
+    for (const [i, { revision, kind, actor, at }] of events.entries()) {
+      const status = i === events.length - 1 ? last : statusAfter(kind, last)
+      changes.hook_events.push({ flow_id, shard, revision, kind, status, actor, at, depth, hooked })
+    }
+  }
+
   function apply(decision: Decision): void {
     if (decision.events.length + decision.effects.length === 0) return
     const { id } = decision.flow
+    offer(decision.flow, decision.events)
     flows.set(id, decision.flow)
     if (decision.events.length > 0) {
       const sofar = touched.get(id) ?? { patch: null, events: [] }
@@ -155,18 +178,21 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
       const present = flows.get(holder.id)
       return present !== undefined && isTerminal(present.status) ? ended : holder
     },
-    create(place, caller, input) {
-      const said = defaults.get(keyText(caller.namespace, input.controller_id)) ?? null
-      const {
-        flow,
-        events,
-        steps: begun,
-      } = createFlow({ ...place, ...caller }, input, locked.now, limits, said)
-      for (const step of begun) {
+    causedBy(caller) {
+      depth = (caller.depth ?? 0) + 1
+    },
+    create(place, { namespace, actor }, input, hooks = []) {
+      const origin = { ...place, namespace, actor }
+      const said = defaults.get(keyText(namespace, input.controller_id)) ?? null
+      const made = createFlow(origin, input, locked.now, limits, said)
+      const { flow, events } = made
+      for (const step of made.steps) {
         addStep(step)
         changes.steps.push(step)
       }
-      const born = { ...flow, last_xid: locked.xid }
+      const born = { ...flow, last_xid: locked.xid, hooked: hooks.length > 0 }
+      changes.hooks.push(...hooks)
+      offer(born, events)
       if (born.key !== null) holders.set(keyText(born.namespace, born.key), born)
       changes.inserts.push(born)
       for (const event of events) changes.insert_events.push(eventRow(event, born))

@@ -4,8 +4,10 @@ import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { RouteContext } from './context.ts'
+import { loopFault } from './depth.ts'
 import { bodyReader } from './inbound-body.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { deliveryRoutes } from './routes/deliveries.ts'
 import { engineRoutes } from './routes/engine.ts'
 import { eventStreamRoutes } from './routes/event-streams.ts'
 import { eventRoutes } from './routes/events.ts'
@@ -14,6 +16,7 @@ import { flowActionRoutes } from './routes/flow-actions.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
+import { hookRoutes } from './routes/hooks.ts'
 import { inboundRoutes } from './routes/inbound.ts'
 import { linkRoutes } from './routes/links.ts'
 import { memoRoutes } from './routes/memos.ts'
@@ -52,6 +55,8 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     readBody: bodyReader({ depth: server.limits.json_depth }),
     sse: createSse({ ...defaultSse, ...streams }, shutdown),
   }
+  // Before the body is read, and before any answer that is kept for repeats.
+  app.addHook('onRequest', (request, _reply, next) => next(loopFault(request)))
   registerOpenApi(app, version)
   app.register(rootRoutes)
   // In the order of the document.
@@ -65,6 +70,8 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     sourceRoutes,
     messageRoutes,
     inboundRoutes,
+    hookRoutes,
+    deliveryRoutes,
     stepRoutes,
     stepQueueRoutes,
     outcomeRoutes,

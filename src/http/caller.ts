@@ -2,10 +2,12 @@
 
 import type { FastifyRequest } from 'fastify'
 import type { Caller } from '../engine/change.ts'
+import { depthOf } from './depth.ts'
 
 const anonymous: Caller = Object.freeze({ namespace: 'default', actor: 'anonymous' })
 
 /** The caller of a request. Only here does a request turn into a caller. */
-export function callerOf(_request: FastifyRequest): Caller {
-  return anonymous
+export function callerOf(request: FastifyRequest): Caller {
+  const depth = depthOf(request)
+  return depth === 0 ? anonymous : { ...anonymous, depth }
 }

@@ -14,36 +14,26 @@ export function waitMillis(text: string): number {
 }
 
 /**
- * Aborts when the caller has gone, or has been answered.
+ * Runs `work` with a signal that aborts when the caller has gone away or the service stops.
  *
- * Not `request.signal`: that one aborts as soon as the body of a request has been read.
+ * Not `request.signal`: for a request with a body it aborts as soon as that has been read. Not
+ * `AbortSignal.any`: on Node 20 each of its results stays reachable from a long-lived source, and the
+ * shutdown lives as long as the process.
  */
-export function goneSignal(reply: FastifyReply): AbortSignal {
-  const controller = new AbortController()
-  if (reply.raw.destroyed) controller.abort()
-  reply.raw.once('close', () => controller.abort())
-  return controller.signal
-}
-
-/**
- * Runs `work` with a signal that aborts when any of the given ones does.
- *
- * Not `AbortSignal.any`: on Node 20 each of its results stays reachable from a long-lived source,
- * and the source here lives as long as the process.
- */
-export async function withAnySignal<Value>(
-  sources: readonly AbortSignal[],
+export async function whileWanted<Value>(
+  { raw }: FastifyReply,
+  shutdown: AbortSignal,
   work: (signal: AbortSignal) => Promise<Value>,
 ): Promise<Value> {
   const controller = new AbortController()
   const abort = () => controller.abort()
-  for (const source of sources) {
-    if (source.aborted) abort()
-    source.addEventListener('abort', abort)
-  }
+  if (shutdown.aborted || raw.destroyed) abort()
+  raw.once('close', abort)
+  shutdown.addEventListener('abort', abort)
   try {
     return await work(controller.signal)
   } finally {
-    for (const source of sources) source.removeEventListener('abort', abort)
+    raw.off('close', abort)
+    shutdown.removeEventListener('abort', abort)
   }
 }

@@ -1,11 +1,11 @@
 // The requests that move a flow, ready to send, and who may send them.
 
 import type { Move } from '../contract/explain.ts'
-import type { Explanation } from '../domain/explain.ts'
+import type { Explanation, OpenStep } from '../domain/explain.ts'
 import type { JsonObject } from '../domain/json.ts'
 import type { NearMiss } from '../domain/near-miss.ts'
 import { openBranches, type Wait } from '../domain/wait.ts'
-import { cancel, endWait, type NextAction, pathOf } from './next-actions.ts'
+import { cancel, endWait, type NextAction, pathOf, reopen } from './next-actions.ts'
 
 /** What a caller must be allowed, by what the request does. */
 const needs: Record<string, string> = {
@@ -27,14 +27,10 @@ export function movesOf(explanation: Explanation): Move[] {
   switch (blocker.kind) {
     case 'not_started':
       return [post('start', `${flow}/start`), move(cancel(flow))]
-    case 'controller': {
-      const note = 'What comes next is for its controller to decide.'
-      return [
-        post('wait', `${flow}/wait`, { kind: 'timer', after: 'PT1H' }, note),
-        post('finish', `${flow}/finish`, undefined, note),
-        move(cancel(flow)),
-      ]
-    }
+    case 'controller':
+      return [...decisions(flow), move(cancel(flow))]
+    case 'dead_steps':
+      return [...blocker.steps.slice(0, 1).flatMap(mend), ...decisions(flow), move(cancel(flow))]
     case 'wait':
       return [
         ...redeliveries(explanation.near_misses, blocker.wait),
@@ -56,9 +52,31 @@ export function movesOf(explanation: Explanation): Move[] {
       if (wait === null) return [post('resume', `${flow}/resume`), cancelled]
       return [...fireNow(flow, wait, now), ...ends(flow, wait), cancelled]
     }
-    case 'ended':
-      return []
+    case 'ended': {
+      const { dead_step } = blocker
+      return dead_step === null ? [] : [move(reopen(flow, dead_step.step_id))]
+    }
   }
+}
+
+/** What the controller of a running flow may do. */
+function decisions(flow: string): Move[] {
+  const note = 'What comes next is for its controller to decide.'
+  return [
+    post('wait', `${flow}/wait`, { kind: 'timer', after: 'PT1H' }, note),
+    post('finish', `${flow}/finish`, undefined, note),
+  ]
+}
+
+/** What can be done about a dead step. */
+function mend({ step_id }: OpenStep): Move[] {
+  const step = `/steps/${step_id}`
+  const note = 'Put in the result that the step did not get to.'
+  return [
+    post('retry', `${step}/retry`),
+    post('skip', `${step}/skip`),
+    post('result', `${step}/result`, { result: null }, note),
+  ]
 }
 
 function move(action: NextAction, note: string | null = null): Move {

@@ -147,7 +147,7 @@ function eventsOf(flow: string): NextAction {
   return { rel: 'events', method: 'GET', href: `${flow}/events` }
 }
 
-function reopen(flow: string, step_id: string): NextAction {
+export function reopen(flow: string, step_id: string): NextAction {
   return { rel: 'reopen', method: 'POST', href: `${flow}/reopen`, body: { step_id } }
 }
 

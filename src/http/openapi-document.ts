@@ -120,7 +120,7 @@ function finishOperation(
     if (!('$ref' in response)) finishResponse(response, status, changes, path, schemas)
   }
 
-  const codes = problemCodes(operation, changes, path)
+  const codes = problemCodes(operation, method, changes, path)
   operation['x-problems'] = codes
   Object.assign(operation.responses, problemResponses(codes))
   operation.description = [
@@ -172,7 +172,12 @@ function resolve(schema: SchemaObject, schemas: Record<string, SchemaObject>): S
 }
 
 /** What can go wrong at an operation: what its route declares, and what its kind brings along. */
-function problemCodes(operation: Operation, changes: boolean, path: string): ErrorCode[] {
+function problemCodes(
+  operation: Operation,
+  method: string,
+  changes: boolean,
+  path: string,
+): ErrorCode[] {
   const declared = operation['x-problems'] ?? []
   const codes: ErrorCode[] = ['invalid_request']
   if (operation.requestBody !== undefined) {
@@ -184,6 +189,7 @@ function problemCodes(operation: Operation, changes: boolean, path: string): Err
     codes.push('idempotency_key_invalid', 'idempotency_in_progress', 'idempotency_mismatch')
     if (isRevised(path)) codes.push('revision_mismatch')
   }
+  if (method !== 'get') codes.push('loop_detected')
   codes.push(...declared, 'overloaded', 'unavailable', 'internal')
   return [...new Set(codes)].sort((a, b) => problemKinds[a].status - problemKinds[b].status)
 }

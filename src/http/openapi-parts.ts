@@ -38,6 +38,11 @@ export function documentHead(
         name: 'Sources',
         description: 'Webhooks of third parties: where they come from and what came.',
       },
+      {
+        name: 'Hooks',
+        description:
+          'Webhooks of this service: who is told of which events, and what became of it.',
+      },
       { name: 'Steps', description: 'The pieces of work of a flow.' },
       { name: 'Events', description: 'The audit log: one event for every change.' },
       { name: 'Engine', description: 'The service itself: its clock, its status, its health.' },

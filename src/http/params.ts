@@ -84,6 +84,20 @@ export const messageParams = Type.Object({
   }),
 })
 
+export const hookParams = Type.Object({
+  hook_id: Type.String({
+    description: 'The id of a hook.',
+    examples: ['019dbaf2-8b20-7f4d-a1c6-3d9e0f7b5a15'],
+  }),
+})
+
+export const deliveryParams = Type.Object({
+  delivery_id: Type.String({
+    description: 'The id of a delivery.',
+    examples: ['019dbaf2-9c30-7004-bd5a-6f0e1a2b3c15'],
+  }),
+})
+
 /**
  * The flow id of a path. One that no flow can have is answered like one that no flow has: whoever
  * follows a wrong link learns the same from both.

@@ -115,6 +115,17 @@ export const problemKinds = {
     ],
     example: 'Idempotency-Key takes 1 to 255 printable ASCII characters.',
   },
+  url_not_allowed: {
+    status: 400,
+    title: 'The service does not send to this URL',
+    explanation: [
+      'A URL that the service shall send to has to lead to the public Internet by HTTPS. Nothing was saved. `url_host` is the host as it was understood, whichever spelling was sent.',
+      '`reason` says what is wrong: `malformed` for a text that is no URL, `too_long` past 2048 characters, `scheme` for anything but `https`, `credentials` for a user or password in it, `fragment` for something behind a `#`, `trailing_dot` for a host that ends with a dot, `name` for `localhost` and names that end with `.localhost`, `.local` or `.internal`, `address` for one that is private, loopback, link-local or reserved, `port` for another than 443 and those that the operator allows.',
+      'What a name resolves to is checked each time before something is sent: an attempt fails when any of its addresses is not public. Redirects are not followed.',
+      'To send to a private network, or by plain HTTP, the operator of the service sets `TASKFLOW_OUTBOUND_ALLOW_PRIVATE=true`.',
+    ],
+    example: 'This address is not of the public Internet: use one that is, or a name.',
+  },
   signature_invalid: {
     status: 401,
     title: 'The message is not signed as its source requires',
@@ -259,6 +270,15 @@ export const problemKinds = {
     ],
     example: 'There is a source github already: choose another id, or replace it with PUT.',
   },
+  hook_disabled: {
+    status: 409,
+    title: 'The hook is disabled',
+    explanation: [
+      'Nothing is sent to a hook that is disabled; `reason` says why it is. Its receiver answered 410, nothing reached it for days, or somebody disabled it.',
+      'See that its receiver works, enable it with `PATCH /hooks/{hook_id}` and `{"enabled": true}`, and send the same request again.',
+    ],
+    example: 'This hook is disabled, so nothing is sent to it. Enable it with PATCH first.',
+  },
   gone: {
     status: 410,
     title: 'The link does not work any more',
@@ -268,6 +288,16 @@ export const problemKinds = {
       'Whoever drives the flow can let it wait again, with a new link.',
     ],
     example: 'This link was used already: what was decided stands in decided.',
+  },
+  loop_detected: {
+    status: 508,
+    title: 'Deliveries of hooks go round in circles',
+    explanation: [
+      'The header `Taskflow-Depth` says how many deliveries led to this request, one after the other: `depth` of them. From `maximum` on nothing is changed, because a hook seems to cause what it is told of. Nothing was done.',
+      'Look at the receiver: what it does with this service must not cause the events that its hook asks for. Let the hook ask for fewer `kinds`, for one controller or for some labels.',
+      'Receivers that call this service hand the header on, as they got it.',
+    ],
+    example: 'A hook causes what it is told of: let it ask for fewer kinds of events.',
   },
   quota_exceeded: {
     status: 429,

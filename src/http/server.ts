@@ -25,7 +25,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /**
      * The answer may wait long, as in a long poll or a stream: no handler time-out. The handler
-     * must stop by itself when `request.signal` aborts, when its own time is up, and at shutdown.
+     * must stop by itself when its caller goes away, when its own time is up, and at shutdown: see
+     * `whileWanted`.
      */
     longPoll?: boolean
     /** The path holds a secret: logs and problems show the route's pattern instead. */

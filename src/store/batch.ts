@@ -8,6 +8,7 @@ import type { Instant, SignalRecord } from '../domain/signal.ts'
 import type { AttemptRecord, StepDefaults, StepRecord } from '../domain/step.ts'
 import type { Timestamp } from '../domain/time.ts'
 import { type Runner, rows, type Scope } from './db.ts'
+import { type HookEvent, queueDeliveries } from './delivery-queue.ts'
 import { type DueQuery, lockDue } from './due.ts'
 import { isServerError } from './errors.ts'
 import type { EventRow } from './events.ts'
@@ -21,6 +22,7 @@ import {
   openFlowsByKey,
   updateFlows,
 } from './flows.ts'
+import { insertFlowHooks, type NewHookRow } from './hooks.ts'
 import {
   type IdempotencyRef,
   type KeptReply,
@@ -124,6 +126,8 @@ export interface Locked {
   senders: SignalRecord[]
   kept: SignalRecord[]
   kept_counts: Map<string, number>
+  /** Whether any namespace has hooks; those of single flows are told by the flows. */
+  hooks: boolean
 }
 
 const none = Promise.resolve([])
@@ -182,7 +186,7 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
       SignalRecord[],
       SignalRecord[],
       Map<string, number>,
-      { now: Timestamp; instant: Instant; xid: string; next_xid: string }[],
+      { now: Timestamp; instant: Instant; xid: string; next_xid: string; hooks: boolean }[],
     ]
   >([
     client.query(begin),
@@ -208,6 +212,7 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
       sql`
           select date_trunc('milliseconds', t.at) as now, pg_current_xact_id()::text as xid,
             pg_snapshot_xmax(pg_current_snapshot())::text as next_xid,
+            exists (select 1 from hooks where flow_id is null and enabled) as hooks,
             to_char(t.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as instant
           from (select coalesce(${request.now}::timestamptz, clock_timestamp()) as at) t`,
     ),
@@ -238,6 +243,7 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
     senders,
     kept,
     kept_counts: counts,
+    hooks: clock.hooks,
   }
 }
 
@@ -261,6 +267,10 @@ export interface Changes {
   new_signals: SignalRecord[]
   signals: SignalRecord[]
   messages: InboundMessageRow[]
+  /** Of new flows. */
+  hooks: NewHookRow[]
+  /** Events that hooks may want. */
+  hook_events: HookEvent[]
   replies: (KeptReply & { flow_id: string | null; expires_at: Timestamp })[]
 }
 
@@ -269,6 +279,8 @@ export interface Saved {
   states: Map<string, JsonObject>
   /** Ids of the new flows that came in. */
   inserted: Set<string>
+  /** How many deliveries the events caused; null when that is not known. */
+  queued: number | null
 }
 
 /** The transaction is rolled back, for certain; `cause` is why. */
@@ -289,6 +301,7 @@ export type SaveResult = ({ outcome: 'committed' } & Saved) | RolledBack | InDou
 
 /** Saves and commits in one round trip. Never throws: what became of the transaction is its answer. */
 export async function saveBatch(client: Runner, changes: Changes): Promise<SaveResult> {
+  let queued = 0
   const writes = together<[Map<string, JsonObject>, Set<string>, ...unknown[]]>([
     changes.updates.length > 0
       ? updateFlows(client, changes.updates, changes.update_events)
@@ -309,11 +322,20 @@ export async function saveBatch(client: Runner, changes: Changes): Promise<SaveR
     changes.signals.length > 0 ? updateSignals(client, changes.signals) : none,
     changes.messages.length > 0 ? insertInboundMessages(client, changes.messages) : none,
     changes.replies.length > 0 ? keepReplies(client, changes.replies) : none,
+    changes.hooks.length > 0 ? insertFlowHooks(client, changes.hooks) : none,
+    // Last: it reads what the statements before it wrote.
+    changes.hook_events.length > 0
+      ? queueDeliveries(client, changes.hook_events).then((count) => {
+          queued = count
+        })
+      : none,
   ])
   const committed = client.query(commit)
   const [written, ended] = await Promise.allSettled([writes, committed])
   const saved =
-    written.status === 'fulfilled' ? { states: written.value[0], inserted: written.value[1] } : null
+    written.status === 'fulfilled'
+      ? { states: written.value[0], inserted: written.value[1], queued }
+      : null
   if (ended.status === 'rejected') {
     return isServerError(ended.reason)
       ? { outcome: 'rolled_back', cause: ended.reason }

@@ -34,6 +34,11 @@ export function faultOf(error: unknown): Fault {
   return faults.find(([pattern]) => pattern.test(code))?.[1] ?? 'unavailable'
 }
 
+/** Whether a row was refused because there is one with its key. */
+export function isUniqueViolation(error: unknown): boolean {
+  return errorCode(error) === '23505'
+}
+
 /** Whether the server itself reported the error, so that the transaction is known to be rolled back. */
 export function isServerError(error: unknown): boolean {
   const code = errorCode(error)

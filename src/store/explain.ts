@@ -19,6 +19,13 @@ export async function readClock(scope: Scope): Promise<Timestamp> {
   return row.now
 }
 
+const openStepColumns = raw(
+  [
+    's.id as step_id, s.run_id, s.task, s.runtime, s.status, s.attempt, s.run_at, s.worker_id',
+    's.lease_until, s.error, s.updated_at',
+  ].join(', '),
+)
+
 /** Steps of a flow that have not ended, the longest untouched first. */
 export async function readOpenSteps(
   scope: Scope,
@@ -28,9 +35,25 @@ export async function readOpenSteps(
   return read<OpenStep>(
     scope,
     sql`
-      select s.run_id, s.task, s.status, s.updated_at from flow_steps s
+      select ${openStepColumns} from flow_steps s
       where s.flow_id = ${flowId} and s.status in ('pending', 'running')
-      order by s.updated_at, s.run_id
+      order by s.updated_at, s.id
+      limit ${limit}`,
+  )
+}
+
+/** Managed steps of a flow that are dead, the one that died last first. */
+export async function readDeadSteps(
+  scope: Scope,
+  flowId: string,
+  limit: number,
+): Promise<OpenStep[]> {
+  return read<OpenStep>(
+    scope,
+    sql`
+      select ${openStepColumns} from flow_steps s
+      where s.flow_id = ${flowId} and s.status = 'failed' and s.runtime = 'managed'
+      order by s.updated_at desc, s.id
       limit ${limit}`,
   )
 }

@@ -30,6 +30,7 @@ export const controlColumns = [
   'revision',
   'wake_at',
   'last_xid',
+  'hooked',
   'state_bytes',
   'open_steps',
   'created_at',
@@ -205,7 +206,7 @@ export async function insertFlows(
         from json_to_recordset(${JSON.stringify(flows)}::json) as c(
           id uuid, shard smallint, namespace text, key text, controller_id text, goal text,
           owner_session_key text, requester_origin text, mode text, created_at timestamptz,
-          ${updatedColumns}, state jsonb)
+          hooked boolean, ${updatedColumns}, state jsonb)
         on conflict do nothing
         returning id),
       e as (

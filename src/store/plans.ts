@@ -6,7 +6,16 @@ import { rows, type Scope } from './db.ts'
 import { sql } from './sql.ts'
 
 /** Tables that a batch looks up rows in. */
-const tables = ['flows', 'match_keys', 'signals', 'flow_steps', 'idempotency_keys', 'flow_events']
+const tables = [
+  'flows',
+  'match_keys',
+  'signals',
+  'flow_steps',
+  'idempotency_keys',
+  'flow_events',
+  'hooks',
+  'deliveries',
+]
 
 /** Pages that a table may have, in any case, before plans are made anew. */
 const firstPages = 8

@@ -128,7 +128,7 @@ function groups({ namespace, controllers, tasks, after }: ClaimQuery): Sql {
  * When time alone changes a running step of alias `s`: the end of its lease, or a time-out. `at` is
  * when the attempt began.
  */
-function runningWake(lease: Sql, started: Sql): Sql {
+export function runningWake(lease: Sql, started: Sql): Sql {
   return sql`least(${lease},
     ${started} + (s.timeouts->>'start_to_close')::float8 * interval '1 ms',
     s.scheduled_at + (s.timeouts->>'schedule_to_close')::float8 * interval '1 ms')`
@@ -263,7 +263,7 @@ export interface HeartbeatAnswer {
 
 /**
  * Renews leases, each by its own length from now. Those of which the token is not the newest, or which
- * were ended already, are left out of the answer.
+ * were settled already, are left out of the answer; a step whose flow has ended is told of that.
  */
 export async function renewLeases(
   runner: Runner,
@@ -287,13 +287,15 @@ export async function renewLeases(
       held as materialized (
         select s.id, s.shard, b.progress as new_progress, b.checkpoint as new_checkpoint
         from b join flow_steps s on s.id = b.id
-        where s.status = 'running' and s.lease_token = b.token and s.namespace = b.namespace
+        where s.lease_token = b.token and s.namespace = b.namespace
+          and (s.status = 'running' or s.status = 'cancelled')
         order by s.id
         for no key update of s),
       clock as materialized (select date_trunc('milliseconds', clock_timestamp()) as now)
       update flow_steps s set
         lease_until = clock.now + s.lease_ms * interval '1 ms',
-        wake_at = ${runningWake(sql`clock.now + s.lease_ms * interval '1 ms'`, raw('s.started_at'))},
+        wake_at = case when s.status = 'running' then
+          ${runningWake(sql`clock.now + s.lease_ms * interval '1 ms'`, raw('s.started_at'))} end,
         progress = case when h.new_progress is null then s.progress else h.new_progress::jsonb end,
         checkpoint = case when h.new_checkpoint is null then s.checkpoint
           else h.new_checkpoint::jsonb end,

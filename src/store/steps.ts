@@ -150,7 +150,10 @@ export async function insertAttempts(
   )
 }
 
-/** Ends what is open of flows that have ended: pending steps are cancelled, running ones told. */
+/**
+ * Cancels what is open of flows that have ended. Who runs such a step keeps the token: a heartbeat tells
+ * of the end, and a report is answered and does not count.
+ */
 export async function closeSteps(
   runner: Runner,
   flowIds: readonly string[],
@@ -166,10 +169,8 @@ export async function closeSteps(
         order by s.id
         for no key update)
       update flow_steps s set
-        status = case when o.running then s.status else 'cancelled' end,
-        lease_token = case when o.running then s.lease_token end,
-        wake_at = case when o.running then s.wake_at end,
-        cancel_requested = o.running, ready = false, updated_at = ${at}
+        status = 'cancelled', lease_token = case when o.running then s.lease_token end,
+        cancel_requested = o.running, wake_at = null, ready = false, updated_at = ${at}
       from open o where s.id = o.id and s.shard = o.shard`,
   )
 }

@@ -23,6 +23,7 @@ test('with only what is needed', () => {
     revision: 0,
     wake_at: null,
     last_xid: '0',
+    hooked: false,
     state_bytes: 2,
     open_steps: 0,
     created_at: start,

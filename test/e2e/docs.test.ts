@@ -72,6 +72,7 @@ describe('the pages of docs/', () => {
       TASKFLOW_EMBEDDED_PORT: port,
       NATS_URL: nats.url,
       TASKFLOW_NATS_EVENTS: 'true',
+      TASKFLOW_OUTBOUND_ALLOW_PRIVATE: 'true',
     })
     const password = await readFile(join(dataDir, 'postgres.password'), 'utf8')
     url = `postgres://taskflow:${password.trim()}@127.0.0.1:${port}/taskflow`
@@ -94,7 +95,7 @@ describe('the pages of docs/', () => {
     expect(faults.join('\n')).toBe('')
   })
 
-  it.each(['model', 'waits', 'links', 'steps', 'errors', 'clients', 'running', 'nats'])(
+  it.each(['model', 'waits', 'links', 'steps', 'errors', 'clients', 'running', 'nats', 'hooks'])(
     'docs/%s.md begins with curl',
     (name) => {
       const [first] = blocksOf(textOf(`docs/${name}.md`))

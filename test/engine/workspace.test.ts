@@ -40,6 +40,7 @@ function written(xids: { own: string; next: string; last: string }) {
     senders: [],
     kept: [],
     kept_counts: new Map(),
+    hooks: false,
   }
   const work = createWorkspace(locked, limits)
   const before = work.flow(flow.id)

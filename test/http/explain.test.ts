@@ -98,6 +98,24 @@ interface Case {
   near?: (string | RegExp)[]
 }
 
+/** A flow whose only step a worker has. */
+async function worked(
+  { create, send }: Seed,
+  over: object = {},
+): Promise<{ id: string; report: (outcome: object) => Promise<void> }> {
+  const controller_id = `worked-${newOrder()}`
+  const id = await create({ controller_id, steps: [{ task: 'pack', run_id: 'a', ...over }] })
+  const claim = { worker_id: 'w7', controllers: [controller_id], lease: 'PT1H' }
+  const [step] = (await send('/steps/claim', claim)).items
+  return {
+    id,
+    async report(outcome) {
+      const { lease_token } = step
+      await send(`/steps/${step.id}/outcome`, { lease_token, outcome })
+    },
+  }
+}
+
 const link = (ttl: number | null) => ({ token_hash: 'ab'.repeat(32), ttl, schema: null })
 /** Lets a flow wait with a link, as the engine is asked for it. */
 async function waitWithLink(seed: Seed, ttl: number | null): Promise<string> {
@@ -159,6 +177,96 @@ const cases: Case[] = [
     },
     summary: /Its step "a" is running, and 1 more/,
     moves: ['wait', 'finish', 'cancel'],
+  },
+  {
+    name: 'running with a step that nobody claims',
+    seed: ({ create }) => create({ steps: [{ task: 'pack', run_id: 'a' }, { task: 'send' }] }),
+    blocked_by: {
+      kind: 'controller',
+      open_steps: [{ run_id: 'a', runtime: 'managed', status: 'pending', attempt: 0 }, {}],
+    },
+    summary: /Its step "a" waits for a worker to claim it, task "pack", and 1 more\./,
+    moves: ['wait', 'finish', 'cancel'],
+  },
+  {
+    name: 'running with a step that a worker has',
+    seed: async (seed) => (await worked(seed)).id,
+    blocked_by: {
+      kind: 'controller',
+      open_steps: [{ run_id: 'a', status: 'running', attempt: 1, worker_id: 'w7' }],
+    },
+    summary: /Its step "a" is run by worker "w7", who has it until 20/,
+    moves: ['wait', 'finish', 'cancel'],
+  },
+  {
+    name: 'running with a step that rests between two attempts',
+    seed: async (seed) => {
+      const { id, report } = await worked(seed)
+      await report({ kind: 'error', message: 'busy', retry_after: 'PT1H' })
+      return id
+    },
+    blocked_by: {
+      kind: 'controller',
+      open_steps: [{ run_id: 'a', status: 'pending', error: { message: 'busy' } }],
+    },
+    summary: /Its step "a" is tried again at 20/,
+    moves: ['wait', 'finish', 'cancel'],
+  },
+  {
+    name: 'running with a step that is to be run later',
+    seed: ({ create }) => create({ steps: [{ task: 'pack', run_id: 'a', delay: 'PT1H' }] }),
+    blocked_by: { kind: 'controller', open_steps: [{ run_id: 'a' }] },
+    summary: /Its step "a" is to be run at 20/,
+    moves: ['wait', 'finish', 'cancel'],
+  },
+  {
+    name: 'running with a step that is dead and parked',
+    seed: async (seed) => {
+      const { id, report } = await worked(seed, { on_dead: 'park' })
+      await report({ kind: 'error', message: 'no such mailbox', retryable: false })
+      return id
+    },
+    blocked_by: {
+      kind: 'dead_steps',
+      controller_id: expect.any(String),
+      steps: [{ run_id: 'a', status: 'failed', error: { message: 'no such mailbox' } }],
+    },
+    summary: /its step "a" is dead \(no such mailbox\): somebody must decide/,
+    moves: ['retry', 'skip', 'result', 'wait', 'finish', 'cancel'],
+  },
+  {
+    name: 'failed because its step died',
+    seed: async (seed) => {
+      const { id, report } = await worked(seed)
+      await report({ kind: 'error', message: 'no such mailbox', retryable: false })
+      return id
+    },
+    blocked_by: { kind: 'ended', status: 'failed', dead_step: { run_id: 'a', status: 'failed' } },
+    summary: /It is failed .* it can only be reopened, at its step "a"/,
+    moves: ['reopen'],
+  },
+  {
+    name: 'to be cancelled while its step runs',
+    seed: async (seed) => {
+      const { id } = await worked(seed)
+      await seed.send(`/flows/${id}/request-cancel`)
+      return id
+    },
+    blocked_by: { kind: 'cancel_requested', carried_out_by: 'steps' },
+    summary: /A cancel was requested .* it ends when its running steps have reported/,
+    moves: ['cancel'],
+  },
+  {
+    name: 'to be cancelled while its step runs, for some time',
+    seed: async (seed) => {
+      const { id } = await worked(seed)
+      await seed.send(`/flows/${id}/request-cancel`, { grace: 'PT1H' })
+      return id
+    },
+    blocked_by: { kind: 'cancel_requested', carried_out_by: 'steps' },
+    summary: /have reported\. In (59 minutes|1 hour), at 20.* it is cancelled/,
+    moves: ['cancel'],
+    automatic: { change: 'cancelled', by: 'cancel_request', engine_running: true },
   },
   {
     name: 'running while a signal is kept for it',
@@ -552,8 +660,9 @@ describe.each(cases)('$name', (one) => {
   )
 })
 
-/** How many things a flow still waits for. */
+/** How many things a flow still waits for, or somebody has to decide on. */
 function openOf({ blocked_by }: WireExplanation): number {
+  if (blocked_by.kind === 'dead_steps') return blocked_by.steps.length
   return blocked_by.kind === 'wait' ? blocked_by.open.length : 0
 }
 

@@ -6,7 +6,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createFlow as bear } from '../../src/domain/create.ts'
 import { decide } from '../../src/domain/decide.ts'
 import { shardTokens } from '../../src/domain/shard.ts'
+import { attemptColumns, deliveryColumns } from '../../src/store/deliveries.ts'
 import { controlColumns } from '../../src/store/flows.ts'
+import { hookColumns } from '../../src/store/hooks.ts'
 import { messageColumns } from '../../src/store/inbound.ts'
 import { sourceColumns } from '../../src/store/sources.ts'
 import { stepColumns } from '../../src/store/steps.ts'
@@ -67,10 +69,13 @@ describe('shards', () => {
         and data_type = 'smallint' and is_nullable = 'NO'
       order by 1`)
     expect(rows.map((row) => row.table_name)).toEqual([
+      'deliveries',
+      'delivery_attempts',
       'flow_events',
       'flow_memos',
       'flow_steps',
       'flows',
+      'hooks',
       'idempotency_keys',
       'inbound_messages',
       'match_keys',
@@ -144,6 +149,12 @@ describe('columns', () => {
   test('of sources and their messages are those of the records', async () => {
     expect([...sourceColumns].sort()).toEqual(await columnsOf('sources'))
     expect([...messageColumns].sort()).toEqual(await columnsOf('inbound_messages'))
+  })
+
+  test('of hooks and their deliveries are those of the records', async () => {
+    expect([...hookColumns].sort()).toEqual(await columnsOf('hooks'))
+    expect([...deliveryColumns].sort()).toEqual(await columnsOf('deliveries'))
+    expect([...attemptColumns].sort()).toEqual(await columnsOf('delivery_attempts'))
   })
 
   test('of events are those of the record, its place, and the transaction', async () => {

@@ -4,13 +4,14 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
-import { createEngine, type RunningEngine } from '../../src/engine/engine.ts'
+import { createEngine, type HookSettings, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
+import type { Outbound } from '../../src/engine/outbound.ts'
 import type { SignalSettings } from '../../src/engine/signals.ts'
 import { createApp } from '../../src/http/app.ts'
 import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
-import { signalSettings } from './engine.ts'
+import { hookSettings, noReceivers, pushSettings, signalSettings } from './engine.ts'
 import { createTestDatabase } from './postgres.ts'
 
 export interface ApiAnswer {
@@ -60,6 +61,9 @@ export interface ApiOptions {
   signals?: Partial<SignalSettings>
   /** Limits of steps. */
   steps?: { bytes?: number; memos?: number; open?: number }
+  hooks?: Partial<HookSettings>
+  /** Takes what hooks are sent; nobody does when absent. */
+  outbound?: Pick<Outbound, 'send'>
 }
 
 /** Starts it. */
@@ -73,6 +77,8 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     log,
     signals = {},
     steps: { bytes = 262_144, memos = 1_000, open = 1_000 } = {},
+    hooks = {},
+    outbound = noReceivers,
   } = options
   const database = await createTestDatabase()
   const notices: Notice[] = []
@@ -81,7 +87,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
   }
   const db = openDatabase({
     connectionString: database.url,
-    writers: 7,
+    writers: 9,
     readers: 4,
     applicationName: 'taskflow-test',
     onError: () => {},
@@ -97,6 +103,9 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
     steps: { bytes, memos: { bytes, count: memos } },
     streams: quota,
+    hooks: { ...hookSettings, ...hooks },
+    push: pushSettings,
+    outbound,
     listen: {},
     report,
   })

@@ -6,10 +6,18 @@ import { vi } from 'vitest'
 import type { NewFlow } from '../../src/domain/create.ts'
 import type { FlowRecord } from '../../src/domain/flow.ts'
 import type { Caller } from '../../src/engine/change.ts'
-import { createEngine, type EngineOptions, type RunningEngine } from '../../src/engine/engine.ts'
+import {
+  createEngine,
+  type EngineOptions,
+  type HookSettings,
+  type RunningEngine,
+} from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
+import type { Outbound } from '../../src/engine/outbound.ts'
+import type { PushSettings } from '../../src/engine/push.ts'
 import type { SignalSettings } from '../../src/engine/signals.ts'
 import { type Database, openDatabase, type Scope } from '../../src/store/db.ts'
+import { plainWire } from './push.ts'
 
 export const caller: Caller = { namespace: 'default', actor: 'tester' }
 
@@ -26,6 +34,26 @@ export const signalSettings: SignalSettings = {
   kept: 1_000,
   payload_bytes: 262_144,
   retention: 30 * 86_400_000,
+}
+
+export const hookSettings: HookSettings = {
+  rules: { allowPrivate: true },
+  limit: 1_000,
+  timeout: 15_000,
+  retention: 7 * 86_400_000,
+  failed_retention: 30 * 86_400_000,
+  source: '/taskflow',
+}
+
+export const pushSettings: PushSettings = {
+  rules: { allowPrivate: true },
+  wire: plainWire,
+  answerBytes: 65_536,
+}
+
+/** No receiver is there. */
+export const noReceivers: Pick<Outbound, 'send'> = {
+  send: async () => ({ failure: 'connect', message: 'nobody listens', latency_ms: 1 }),
 }
 
 export interface TestEngine extends RunningEngine {
@@ -46,7 +74,7 @@ export interface TestEngineOptions extends Partial<Omit<EngineOptions, 'scope' |
 
 /** An engine as the service composes it. Its loops do not run until `start`. */
 export function openEngine(url: string, options: TestEngineOptions = {}): TestEngine {
-  const { writers = 7, readers = 4, through = (scope: Scope) => scope, ...more } = options
+  const { writers = 9, readers = 4, through = (scope: Scope) => scope, ...more } = options
   const notices: Notice[] = []
   const applicationName = `test-${randomBytes(4).toString('hex')}`
   const database = openDatabase({
@@ -66,6 +94,9 @@ export function openEngine(url: string, options: TestEngineOptions = {}): TestEn
     inbound: { allowUnsigned: false, retention: 30 * 24 * 60 * 60 * 1000 },
     steps: { bytes: 262_144, memos: { bytes: 262_144, count: 1_000 } },
     streams: { total: 2_000, perCaller: 1_000 },
+    hooks: hookSettings,
+    push: pushSettings,
+    outbound: noReceivers,
     listen: {},
     ...more,
     scope: through(database.scope),

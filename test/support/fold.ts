@@ -51,6 +51,7 @@ export function shownOf(row: FlowRecord): Folded {
     cancel_reason: _3,
     wake_at: _4,
     last_xid: _6,
+    hooked: _7,
     state_bytes: _5,
     ...shown
   } = row

@@ -27,6 +27,21 @@ export function idleEngine(): Engine {
     },
     inbound: { receive: unexpected, replay: unexpected },
     messages: { list: unexpected, get: unexpected, test: unexpected },
+    hooks: {
+      create: unexpected,
+      get: unexpected,
+      list: unexpected,
+      update: unexpected,
+      remove: unexpected,
+      rotate: unexpected,
+    },
+    deliveries: {
+      list: unexpected,
+      get: unexpected,
+      redeliver: unexpected,
+      redeliverRange: unexpected,
+      test: unexpected,
+    },
     steps: {
       observe: unexpected,
       enqueue: unexpected,
@@ -42,6 +57,12 @@ export function idleEngine(): Engine {
     },
     queue: { claim: unexpected, heartbeat: unexpected, release: unexpected, waiting: unexpected },
     memos: { get: unexpected, put: unexpected },
+    controllers: {
+      put: unexpected,
+      get: unexpected,
+      list: unexpected,
+      remove: unexpected,
+    },
     stepSweeper: {
       sweep: unexpected,
       nudge: unexpected,

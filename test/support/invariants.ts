@@ -16,6 +16,7 @@ import {
   signalFaults,
   type WrittenEvent,
 } from './signal-invariants.ts'
+import { type ManagedStepRow, managedStepColumns, managedStepFaults } from './step-invariants.ts'
 import { toldKeys, waitFaults, wakeFault } from './wait-invariants.ts'
 
 type EventRow = WrittenEvent & { namespace: string; shard: number }
@@ -48,7 +49,7 @@ const iso = (column: string) =>
 
 const flowColumns = [
   'id, shard, namespace, key, controller_id, goal, owner_session_key, requester_origin, mode',
-  'current_step, status, wait, cancel_requested, cancel_reason, labels, revision, state_bytes, state',
+  'current_step, status, wait, cancel_requested, cancel_reason, labels, revision, state_bytes, open_steps, state',
   ...['wake_at', 'created_at', 'updated_at', 'closed_at'].map(iso),
 ].join(', ')
 
@@ -71,7 +72,11 @@ export async function checkInvariants(session: pg.ClientBase): Promise<Checked> 
      from flow_events order by flow_id, revision`,
   )
   const { rows: steps } = await session.query<StepRow>(
-    `select flow_id, shard, run_id, status, ${iso('observed_at')} from flow_steps`,
+    `select flow_id, shard, run_id, status, ${iso('observed_at')} from flow_steps
+     where runtime = 'mirrored'`,
+  )
+  const { rows: managed } = await session.query<ManagedStepRow>(
+    `select ${managedStepColumns} from flow_steps s where s.runtime = 'managed'`,
   )
   const { rows: keys } = await session.query<MatchKeyRow>(
     'select namespace, topic, correlation_id, flow_id, wait_id, flow_shard from match_keys',
@@ -90,7 +95,10 @@ export async function checkInvariants(session: pg.ClientBase): Promise<Checked> 
   }
   for (const flow of flows) {
     const log = logs.get(flow.id) ?? []
-    for (const fault of faultsOf(flow, log, steps)) wrong.push(`${flow.id}: ${fault}`)
+    const own = managed.filter(({ flow_id }) => flow_id === flow.id)
+    for (const fault of [...faultsOf(flow, log, steps), ...managedStepFaults(flow, log, own)]) {
+      wrong.push(`${flow.id}: ${fault}`)
+    }
   }
   const byId = new Map(flows.map((flow) => [flow.id, flow]))
   for (const id of logs.keys()) if (!byId.has(id)) wrong.push(`${id}: events without a flow`)

@@ -159,6 +159,8 @@ export const operationRules: Rule[] = [
               'token',
               'source_id',
               'message_id',
+              'hook_id',
+              'delivery_id',
             ].includes(name),
         ),
         ...paths.filter((path) => path.startsWith('/flows/{') && !path.includes('{flow_id}')),

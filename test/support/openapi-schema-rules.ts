@@ -25,6 +25,7 @@ const waits = ['TimerWait', 'ExternalEventWait', 'ManualWait', 'AnyWait', 'AllWa
 const sometimesThere = [
   'ClaimedStep.checkpoint',
   'ClaimedStep.signal',
+  'CreatedFlow.hooks',
   'DeliveredSignal.signal_id',
   'InputFault.allowed',
   'InputFault.did_you_mean',
@@ -54,6 +55,8 @@ const wholePayloads = ['POST /r/{token}']
 
 /** Lists in answers that are promised never to grow. */
 const closedLists = [
+  'CreatedFlow.mode',
+  'CreatedFlow.status',
   'Flow.mode',
   'Flow.status',
   ...['Step', 'ObservedStep', 'ClaimedStep', 'StepDetail'].flatMap((name) => [
@@ -106,7 +109,7 @@ export const schemaRules: Rule[] = [
     faults: (document) => {
       const sent = sentTo(document)
       const answered = answeredBy(document)
-      const shared = ['JsonObject', 'JsonValue', 'Labels']
+      const shared = ['JsonObject', 'JsonValue', 'Labels', 'LabelFilter']
       return [
         ...[...sent].filter((name) => answered.has(name) && !shared.includes(name)),
         ...complain(

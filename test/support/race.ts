@@ -135,7 +135,8 @@ function choose(n: number, k: number): number {
 export async function clear(session: Session): Promise<void> {
   await session.query(`
     delete from flow_steps; delete from flow_events; delete from match_keys; delete from signals;
-    delete from resume_links; delete from idempotency_keys; delete from flows`)
+    delete from resume_links; delete from idempotency_keys; delete from step_attempts;
+    delete from flows`)
 }
 
 /** Invariants of the whole database, and that each signal's fate is what its sender was told. */

@@ -116,6 +116,12 @@ export function wakeFault(flow: FlowRecord, log: readonly FlowEvent[]): string |
   const setting = ['waiting', 'wait_moved', 'wait_progressed', 'cancel_requested', 'quarantined']
   const last = log.findLast(({ kind }) => setting.includes(kind))
   const aside = last?.kind === 'quarantined'
+  if (flow.status === 'running' && flow.cancel_requested) {
+    // Due when nothing was running any more, or when its grace is over; else when its steps say so.
+    const request = log.findLast(({ kind }) => kind === 'cancel_requested')
+    const times = [null, request?.payload['cancelled_by'] ?? null, request?.at]
+    return times.includes(flow.wake_at) ? null : `it wakes at ${flow.wake_at}`
+  }
   const wait = flow.wait as JsonObject | null
   const first = flow.status === 'waiting' && wait !== null ? firstTime(wait) : null
   const swept = flow.cancel_requested && ['created', 'waiting'].includes(flow.status)

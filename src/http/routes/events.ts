@@ -1,7 +1,7 @@
 // The audit log, read: of one flow, and of all flows.
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { EventFeedPageSchema, FlowEventPageSchema } from '../../contract/event.ts'
 import { pageQuery, ref } from '../../contract/kit.ts'
@@ -9,7 +9,7 @@ import type { Patience } from '../../engine/events.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { afterPosition, afterRevision, kindFilter, waitForEvents } from '../event-query.ts'
-import { waitMillis, withAnySignal } from '../long-poll.ts'
+import { waitMillis, whileWanted } from '../long-poll.ts'
 import { flowIdOf, flowParams, pageRequest } from '../params.ts'
 import { presentEvents, presentFeed } from '../present.ts'
 
@@ -46,10 +46,10 @@ export const eventRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       },
       config: { longPoll: true },
     },
-    async (request) => {
+    async (request, reply) => {
       const flowId = flowIdOf(request.params)
       const { kind, after, wait } = request.query
-      const page = await patiently(request, wait, (patience) =>
+      const page = await patiently(reply, wait, (patience) =>
         engine.events.list(
           callerOf(request),
           flowId,
@@ -77,9 +77,9 @@ export const eventRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       },
       config: { longPoll: true },
     },
-    async (request) => {
+    async (request, reply) => {
       const { kind, after, wait } = request.query
-      const page = await patiently(request, wait, (patience) =>
+      const page = await patiently(reply, wait, (patience) =>
         engine.events.feed(
           callerOf(request),
           { ...(kind !== undefined && { kind }), ...(after !== undefined && { after }) },
@@ -95,12 +95,12 @@ export const eventRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
 
   /** Reads with the patience that the caller asked for, if any. */
   async function patiently<Page>(
-    { signal }: FastifyRequest,
+    reply: FastifyReply,
     wait: string | undefined,
     read: (patience?: Patience) => Promise<Page>,
   ): Promise<Page> {
     if (wait === undefined) return read()
     const ms = waitMillis(wait)
-    return withAnySignal([signal, shutdown], (either) => read({ ms, signal: either }))
+    return whileWanted(reply, shutdown, (signal) => read({ ms, signal }))
   }
 }

@@ -3,13 +3,14 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { ExplanationSchema, type WireExplanation } from '../../contract/explain.ts'
 import { ref } from '../../contract/kit.ts'
-import type { Blocker, Explanation } from '../../domain/explain.ts'
+import type { Blocker, Explanation, OpenStep } from '../../domain/explain.ts'
 import type { NearMiss } from '../../domain/near-miss.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { movesOf } from '../moves.ts'
 import { flowIdOf, flowParams, noQuery } from '../params.ts'
 import { presentBranch, presentWait } from '../present.ts'
+import { presentError } from '../present-step.ts'
 
 export const explainRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
   app,
@@ -65,9 +66,21 @@ function presentBlocker(blocker: Blocker): WireExplanation['blocked_by'] {
       const { wait } = blocker
       return { ...blocker, wait: wait === null ? null : presentWait(wait) }
     }
+    case 'controller':
+      return { ...blocker, open_steps: blocker.open_steps.map(presentOpenStep) }
+    case 'dead_steps':
+      return { ...blocker, steps: blocker.steps.map(presentOpenStep) }
+    case 'ended': {
+      const { dead_step } = blocker
+      return { ...blocker, dead_step: dead_step === null ? null : presentOpenStep(dead_step) }
+    }
     default:
       return blocker
   }
+}
+
+function presentOpenStep(step: OpenStep) {
+  return { ...step, error: presentError(step.error) }
 }
 
 function presentNearMiss({ signal, difference }: NearMiss): WireExplanation['near_misses'][number] {

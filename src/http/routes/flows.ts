@@ -3,6 +3,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from 'typebox'
 import {
+  CreatedFlowSchema,
   CreateFlowSchema,
   FlowPageSchema,
   FlowSchema,
@@ -18,7 +19,7 @@ import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { flowInput } from '../flow-spec.ts'
 import { changeHeaders, changeOptions, etag, knownRevisions } from '../headers.ts'
-import { waitMillis, withAnySignal } from '../long-poll.ts'
+import { waitMillis, whileWanted } from '../long-poll.ts'
 import { flowIdOf, flowParams, noQuery, notModified, pageRequest } from '../params.ts'
 import { presentFlow, presentPage } from '../present.ts'
 
@@ -91,10 +92,10 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         summary: 'Create a flow',
         description:
           'Makes a flow in status `created`, or `running` with `start: true`, with `steps`, and for mirrored flows. With `key` and `on_conflict: use_existing` it answers 200 and the open flow that has the key.',
-        'x-problems': ['key_conflict', 'limit_exceeded'],
+        'x-problems': ['key_conflict', 'limit_exceeded', 'url_not_allowed'],
         querystring: noQuery,
         body: ref(CreateFlowSchema),
-        response: { 200: ref(FlowSchema), 201: ref(FlowSchema) },
+        response: { 200: ref(FlowSchema), 201: ref(CreatedFlowSchema) },
       },
     },
     async (request, reply) => {
@@ -109,15 +110,20 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       if (request.headers['if-match'] !== undefined) {
         throw invalid('if-match', 'not_applicable', 'A new flow has no revision: send no If-Match.')
       }
+      const { hooks: asked, ...input } = body
+      const hooks = asked?.map(({ kinds, ...hook }) => ({ ...hook, ...(kinds && { kinds }) }))
       const result = await engine.flows.create(
         callerOf(request),
-        flowInput(body, ''),
+        { ...flowInput(input, ''), ...(hooks && { hooks }) },
         changeOptions(request),
       )
       changeHeaders(reply, result)
       const flow = presentFlow(result.flow)
       if (result.outcome === 'existing') return reply.code(200).send(flow)
-      return reply.code(201).header('location', `/flows/${flow.id}`).send(flow)
+      return reply
+        .code(201)
+        .header('location', `/flows/${flow.id}`)
+        .send({ ...flow, ...(result.hooks && { hooks: result.hooks }) })
     },
   )
 
@@ -180,7 +186,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         }
         const millis = waitMillis(wait)
         const target = until === 'terminal' ? { terminal: true as const } : { revision: one(known) }
-        return withAnySignal([request.signal, shutdown], (signal) =>
+        return whileWanted(reply, shutdown, (signal) =>
           engine.flows.waitFor(callerOf(request), flowId, target, millis, signal),
         )
       }

@@ -4,6 +4,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import { WebhookChallengeSchema, WebhookReceiptSchema } from '../../contract/inbound.ts'
 import { JsonObjectSchema, ref } from '../../contract/kit.ts'
 import type { RouteContext } from '../context.ts'
+import { depthOf } from '../depth.ts'
 import { headerTexts, rawBytes, takeRawBodies } from '../inbound-body.ts'
 import { noQuery, sourceParams } from '../params.ts'
 
@@ -37,6 +38,7 @@ export const inboundRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         request.params.source_id,
         { headers: headerTexts(request.headers), body: rawBytes(request.body) },
         readBody,
+        depthOf(request),
       )
       if ('challenge' in result) return reply.code(200).send({ challenge: result.challenge })
       const { signal_id, outcome } = result

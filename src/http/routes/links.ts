@@ -13,6 +13,7 @@ import { FlowError } from '../../domain/errors.ts'
 import type { JsonObject } from '../../domain/json.ts'
 import type { LinkUse, OpenLink } from '../../engine/links.ts'
 import type { RouteContext } from '../context.ts'
+import { depthOf } from '../depth.ts'
 import { formType, parseForm } from '../form.ts'
 import { payloadOf } from '../link-form.ts'
 import { askPage, donePage, faultPage, gonePage, linkPolicy } from '../link-page.ts'
@@ -81,13 +82,14 @@ export const linkRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
     async (request, reply): Promise<LinkResult | undefined> => {
       const { token } = request.params
       const { body }: { body: unknown } = request
-      if (!isForm(request)) return presentUse(await engine.links.resume(token, request.body))
+      const depth = depthOf(request)
+      if (!isForm(request)) return presentUse(await engine.links.resume(token, request.body, depth))
       await answerPage(request, reply, async () => {
         const link = await engine.links.get(token)
         const form = isFormBody(body) ? parseForm(body.form) : new Map<string, string>()
         const payload = payloadOf(link.schema, form)
         try {
-          return [200, donePage(await engine.links.resume(token, payload), payload)]
+          return [200, donePage(await engine.links.resume(token, payload, depth), payload)]
         } catch (error) {
           if (!(error instanceof FlowError) || error.code !== 'invalid_request') throw error
           const { errors } = (error as FlowError<'invalid_request'>).detail

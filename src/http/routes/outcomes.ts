@@ -21,7 +21,7 @@ import { callerOf } from '../caller.ts'
 import { checkedNext, nextClaim } from '../claim-spec.ts'
 import type { RouteContext } from '../context.ts'
 import { changeHeaders, changeOptions, unconditionalOptions } from '../headers.ts'
-import { goneSignal, withAnySignal } from '../long-poll.ts'
+import { whileWanted } from '../long-poll.ts'
 import { outcomeSpec, placed } from '../outcome-spec.ts'
 import { noQuery, stepIdParams } from '../params.ts'
 import { presentFlow } from '../present.ts'
@@ -63,7 +63,7 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
     const workerId = next.worker_id ?? (await workerOf(caller, first))
     if (workerId === null) return []
     const claim = nextClaim(next, settled, workerId)
-    const steps = await withAnySignal([goneSignal(reply), shutdown], (signal) =>
+    const steps = await whileWanted(reply, shutdown, (signal) =>
       engine.queue.claim(caller, claim, signal),
     )
     return steps.map(presentClaimed)

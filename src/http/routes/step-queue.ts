@@ -14,7 +14,7 @@ import { callerOf } from '../caller.ts'
 import { claimRequest } from '../claim-spec.ts'
 import type { RouteContext } from '../context.ts'
 import { replayHeader, unconditionalOptions } from '../headers.ts'
-import { goneSignal, withAnySignal } from '../long-poll.ts'
+import { whileWanted } from '../long-poll.ts'
 import { noQuery, stepIdParams } from '../params.ts'
 import { presentClaimed, presentStep } from '../present-step.ts'
 import { boundedDuration } from '../step-spec.ts'
@@ -46,7 +46,7 @@ export const stepQueueRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
     async (request, reply) => {
       const { worker_id, ...asked } = request.body
       const claim = claimRequest(worker_id, asked, '')
-      const steps = await withAnySignal([goneSignal(reply), shutdown], (signal) =>
+      const steps = await whileWanted(reply, shutdown, (signal) =>
         engine.queue.claim(callerOf(request), claim, signal),
       )
       return { items: steps.map(presentClaimed) }
