@@ -30,7 +30,6 @@ def send(path, content):
         except (OSError, ValueError, http.client.HTTPException): pass  # No answer, or half of one.
         time.sleep(asked or pause * random.uniform(0.5, 1))
         pause = min(2 * pause, 8)
-
 def run(step):
     tell = lambda verb, **more: send(f"{step['id']}/{verb}", {"lease_token": step["lease_token"], **more})
     until, since = (datetime.datetime.fromisoformat(step[at][:-1]) for at in ("lease_until", "updated_at"))
@@ -53,8 +52,7 @@ def leave(*_):
     if idle.is_set(): sys.exit()
 signal.signal(signal.SIGTERM, leave)
 lists = {name.lower(): os.environ[name].split(",") for name in ("CONTROLLERS", "TASKS") if name in os.environ}
-name = os.environ.get("WORKER_ID", f"python-{os.getpid()}")
-claim = {"worker_id": name, "tasks": list(TASKS), "wait": "PT20S", **lists}
+claim = {"worker_id": os.environ.get("WORKER_ID", "python"), "tasks": list(TASKS), "wait": "PT20S", **lists}
 while not leaving.is_set():
     idle.set()
     items = send("claim", claim)["items"]

@@ -1,15 +1,13 @@
 #!/usr/bin/env bash
 # A worker in bash and curl: claims steps, runs them, reports outcomes. See docs/workers.md.
 set -um # -m: each background job has a process group, so that all of it can be stopped.
-export LC_ALL=C url=${TASKFLOW_URL:-http://127.0.0.1:3000}/steps
-dir=$(mktemp -d) job='' leaving=''
-trap 'rm -rf "$dir"' EXIT
-trap 'leaving=1; kill -- "-$job"' TERM
-pick() { # The JSON of one member of the object on standard input; nothing when it has none of that name.
+export LC_ALL=C
+url=${TASKFLOW_URL:-http://127.0.0.1:3000}/steps dir=$(mktemp -d) job='' leaving=''
+trap '((BASHPID != $$)) || rm -rf "$dir"' EXIT && trap 'leaving=1; kill -- "-$job"' TERM
+pick() { # The JSON of one member of the object on standard input; nothing when there is none.
   grep -oE '"([^"\\]|\\.)*"|[][{},:]|[^][{},:"[:space:]]+' | awk -v name="\"$1\"" '
-    found && depth == 1 && /^[,}]$/ { exit } found { printf "%s", $0 }
-    depth == 1 && $0 == ":" && last == name { found = 1 } { last = $0 }
-    /^[[{]$/ { depth++ } /^[]}]$/ { depth-- }'
+    found && depth == 1 && /^[,}]$/ { exit } found { printf "%s", $0 } /^[[{]$/ { depth++ }
+    /^[]}]$/ { depth-- } depth == 1 && $0 == ":" && last == name { found = 1 } { last = $0 }'
 }
 part() { pick "$1" <"$dir/step"; }
 slow() { # Begins where an attempt before this one was.
@@ -31,38 +29,32 @@ work() { # What this worker can do: a task prints an outcome, and is killed when
   esac
 }
 send() { # Until it is answered: curl waits and repeats after lost connections, 429 and 5xx.
-  for ((status = 0; status == 0 || status == 429 || status >= 500; )); do
-    status=$(curl -s --retry 4 --retry-all-errors -m 30 -o "$dir/${1##*/}" -w '%{http_code}' -d @- \
-      -H 'content-type: application/json' "$url/$1" <<<"$2") || [[ ! $leaving ]] || exit 1
+  until status=$(curl -s --retry 4 --retry-all-errors -m 30 -o "$dir/${1##*/}" -w '%{http_code}' -d @- \
+    -H 'content-type: application/json' "$url/$1" <<<"$2") && ((status < 500 && status != 429)); do
+    [[ ! $leaving ]] || exit 1
   done
   ((status < 300))
 }
 tell() { send "$id/$1" "{\"lease_token\":$(part lease_token)$2}"; }
 told() { [[ $(pick "$2" <"$dir/$1") == "$3" ]]; }
-beat() { tell heartbeat ",\"checkpoint\":$(<"$dir/checkpoint")"; }
-keep() { # Ends the work when it is not wanted any more, or this worker is gone.
-  while sleep "$1" && kill -0 $$ && beat && told heartbeat cancel_requested false; do :; done
-  kill -- "-$job"
-}
-list() { [[ ! $2 ]] || echo ",\"$1\":[\"${2//,/\",\"}\"]"; }
-claim="{\"worker_id\":\"${WORKER_ID:-bash-$$}\",\"wait\":\"PT20S\"$(list controllers "${CONTROLLERS-}")$(list tasks "${TASKS-}")}"
+beat() { tell heartbeat ",\"checkpoint\":$(<"$dir/checkpoint")" && told heartbeat cancel_requested false; }
+keep() { while sleep "$1" && kill -0 $$ && beat; do :; done 2>/dev/null; kill -- "-$job"; }
+lists=${CONTROLLERS:+",\"controllers\":[\"${CONTROLLERS//,/\",\"}\"]"}${TASKS:+",\"tasks\":[\"${TASKS//,/\",\"}\"]"}
 while [[ ! $leaving ]]; do
-  send claim "$claim" & job=$!
-  wait "$job" || exit $((leaving ? 0 : 1))
+  send claim "{\"worker_id\":\"${WORKER_ID:-bash-$$}\",\"wait\":\"PT20S\"$lists}" & job=$!
+  wait "$job" 2>/dev/null || exit $((leaving ? 0 : 1))
   pick items <"$dir/claim" | sed 's/^\[//; s/\]$//' >"$dir/step"
-  id=$(part id | tr -d '"') last=$(part checkpoint) times="$(part lease_until) $(part updated_at)"
-  [[ $id ]] || continue
-  third=$(awk -F'[^0-9.]+' '{ s = ($5 - $11) * 3600 + ($6 - $12) * 60 + $7 - $13; print (s < 0 ? s + 86400 : s) / 3 }' <<<"$times")
-  echo "${last:-null}" >"$dir/checkpoint" && echo '{}' >"$dir/heartbeat"
-  work >"$dir/work" & job=$!
-  keep "$third" & heart=$!
-  wait "$job"; code=$?
-  kill -- "-$heart"; wait
+  id=$(part id | tr -d '"') saved=$(part checkpoint) && [[ $id ]] || continue
+  echo "${saved:-null}" >"$dir/checkpoint" && echo '{}' >"$dir/heartbeat"
+  quarter=$(awk -F'[^0-9.]+' '{ print (86400 + ($5 - $11) * 3600 + ($6 - $12) * 60 + $7 - $13) % 86400 / 4 }' \
+    <<<"$(part lease_until) $(part updated_at)") # Of the lease, by the clock of the service.
+  work >"$dir/work" & job=$!; keep "$quarter" & heart=$!
+  wait "$job" 2>/dev/null; code=$?
+  { kill -- "-$heart"; wait "$heart"; } 2>/dev/null
   if told heartbeat code '"lease_lost"'; then continue; fi # Somebody else has the step.
-  if ((code > 0)) && [[ $leaving ]]; then beat; tell release ''; break; fi
-  if ((code == 0)); then outcome=$(<"$dir/work")
-  elif told heartbeat cancel_requested true; then outcome='{"kind":"cancel"}'
-  else outcome=$(failed "The task ended with $code." true); fi
-  tell outcome ",\"outcome\":$outcome" || told outcome code '"lease_lost"' ||
+  if ((code)) && [[ $leaving ]]; then beat; tell release ''; break; fi
+  ((code == 0)) || failed "The task ended with $code." true >"$dir/work"
+  if told heartbeat cancel_requested true; then echo '{"kind":"cancel"}' >"$dir/work"; fi
+  tell outcome ",\"outcome\":$(<"$dir/work")" || told outcome code '"lease_lost"' ||
     tell outcome ",\"outcome\":$(failed 'The outcome was refused.' false)"
 done
