@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """An endpoint in Python, standard library only: is pushed steps, answers outcomes. See docs/workers.md."""
-import base64, collections, hashlib, hmac, http.server, json, os, threading, time
+import base64, collections, concurrent.futures, hashlib, hmac, http.server, json, os, threading, time
 
 KEY = base64.b64decode(os.environ["SECRET"].removeprefix("whsec_"))
 stops, answers, lock = {}, collections.OrderedDict(), threading.Lock()
@@ -23,34 +23,27 @@ def is_genuine(headers, body):
     own = b"v1," + base64.b64encode(hmac.digest(KEY, f"{name}.{at}.".encode() + body, hashlib.sha256))
     return any(hmac.compare_digest(own, one.encode()) for one in headers.get("webhook-signature", "").split(" "))
 
-class Answer:
-    """Of one message: what comes again waits for it, and is not run again."""
-    def __init__(self):
-        self.ready, self.outcome = threading.Event(), None
-
-    def run(self, step):
-        stops[step["id"]] = threading.Event()
-        try: self.outcome = TASKS[step["task"]](step)
-        except Exception as error:
-            self.outcome = {"kind": "error", "message": repr(error), "retryable": step["task"] in TASKS}
-        del stops[step["id"]]
-        self.ready.set()
+def run(step):
+    stops[step["id"]] = threading.Event()
+    try: return TASKS[step["task"]](step)
+    except Exception as error:
+        return {"kind": "error", "message": repr(error), "retryable": step["task"] in TASKS}
+    finally: del stops[step["id"]]
 
 def answer(headers, body):
     if not is_genuine(headers, body): return 401, {}
-    message = json.loads(body)
+    message, mine = json.loads(body), concurrent.futures.Future()
     if message["type"] == "step.cancel_requested" and message["data"]["step_id"] in stops:
         stops[message["data"]["step_id"]].set()
     if message["type"] != "step": return 200, {}
-    with lock:
-        mine = headers["webhook-id"] not in answers
-        found = answers.setdefault(headers["webhook-id"], Answer())
+    with lock:  # What comes again waits for the first answer, and is not run again.
+        known = answers.setdefault(headers["webhook-id"], mine)
         if len(answers) > 10_000: answers.popitem(last=False)
-    if mine: found.run(message["step"])
-    found.ready.wait()
-    return 200, found.outcome
+    if known is mine: mine.set_result(run(message["step"]))
+    return 200, known.result()
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_): pass
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         try: status, content = answer(self.headers, body)
@@ -62,4 +55,5 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
+http.server.ThreadingHTTPServer.request_queue_size = 64
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "8080"))), Handler).serve_forever()

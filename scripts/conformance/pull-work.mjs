@@ -3,22 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { until } from './proxy.mjs'
+import { knownKinds, large, text } from './samples.mjs'
 import { seconds } from './stage.mjs'
-
-const kinds = ['continue', 'wait', 'succeed', 'fail', 'cancel', 'complete', 'error']
-
-/** Texts that break what takes JSON apart by searching in it. */
-const text = {
-  text: 'Zoë, 日本, 🦊, "quoted", back\\slash, a\ttab and\na line',
-  lease_token: '0000',
-  id: 'not the id',
-  items: [{ id: 'no', task: 'conformance.fatal', '}],': '{"cancel_requested":true}' }],
-  numbers: [0, -1.5, 1e-7, 123456789],
-  nothing: [null, {}, [], '', false],
-}
-const large = {
-  rows: Array.from({ length: 700 }, (_, row) => ({ row, text: 'äbc "x" '.repeat(6) })),
-}
 
 export const tasks = {
   checks: {
@@ -88,7 +74,7 @@ export const tasks = {
       ({ kind, status }) => kind !== 'claim' && [400, 404, 422].includes(status),
     )
     const odd = stage.seen.find(
-      ({ kind, body }) => kind === 'outcome' && !kinds.includes(body?.outcome?.kind),
+      ({ kind, body }) => kind === 'outcome' && !knownKinds.includes(body?.outcome?.kind),
     )
     const wrong = bad ?? odd
     decide(
