@@ -1,0 +1,140 @@
+// Scenarios of a worker that pulls, with faults: answers that are lost, leases that are, and a service that goes away.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
+import { until } from './proxy.mjs'
+import { seconds } from './stage.mjs'
+
+const overloaded = { status: 503, headers: { 'content-type': 'text/html' }, body: '<h1>Later</h1>' }
+const lost = {
+  status: 409,
+  headers: { 'content-type': 'application/problem+json' },
+  body: JSON.stringify({
+    type: '/problems/lease_lost',
+    title: 'The lease of this step is over',
+    status: 409,
+    detail:
+      'This lease is over: the step was given to another worker or is settled. Drop the result.',
+    code: 'lease_lost',
+  }),
+}
+
+export const lostAnswers = {
+  checks: {
+    repeats_report: [6, 'repeats a report whose answer was lost, to the letter'],
+    runs_once: [6, 'does not run a step again for that'],
+    retry_after_report: [8, 'repeats a report after 503 when Retry-After is over'],
+    retry_after_claim: [8, 'claims again after 429 when Retry-After is over'],
+  },
+  async run(stage, decide) {
+    stage.start()
+    const { step } = await stage.give('succeed', { once: true })
+    stage.play((one) => (isReport(one, step) && !answered(stage, step) ? 'lose' : undefined))
+    await until(() => stage.reportsOf(step).length > 1, 15_000)
+    const [one, two] = stage.reportsOf(step)
+    const same = isDeepStrictEqual([one?.token, one?.outcome], [two?.token, two?.outcome])
+    const fault =
+      two === undefined ? 'It sent the report only once.' : same ? null : 'It sent another report.'
+    decide('repeats_report', fault)
+    const grants = stage.grantsOf(step).length
+    decide('runs_once', grants === 1 ? null : `The step was given ${grants} times.`)
+
+    const later = await stage.give('succeed', { later: true })
+    stage.play((seen) =>
+      isReport(seen, later.step) && !answered(stage, later.step)
+        ? { ...overloaded, headers: { ...overloaded.headers, 'retry-after': '2' } }
+        : undefined,
+    )
+    await until(() => stage.reportsOf(later.step).length > 1, 12_000)
+    const [early, repeat] = stage.reportsOf(later.step)
+    decide('retry_after_report', tooEarly(early?.seen.answeredAt, repeat?.at))
+
+    await stage.settled(later.step)
+    // The claim that waits now is answered by this step, and the next one is refused.
+    const { step: last } = await stage.give('succeed', { last: true })
+    await stage.given(last)
+    let refused = null
+    stage.play((seen) => {
+      if (seen.kind !== 'claim' || refused !== null) return undefined
+      refused = seen
+      return { ...overloaded, status: 429, headers: { ...overloaded.headers, 'retry-after': '2' } }
+    })
+    await until(() => refused, 5_000)
+    const after = () =>
+      stage.seen.find(({ kind, at }) => kind === 'claim' && at > (refused?.at ?? Infinity))
+    await until(after, 8_000)
+    decide('retry_after_claim', tooEarly(refused?.answeredAt, after()?.at))
+  },
+}
+
+function isReport({ kind, step: of, body }, step) {
+  return of === step
+    ? kind === 'outcome'
+    : Boolean(body?.items?.some?.(({ step_id }) => step_id === step))
+}
+
+/** Whether something was done to a report of this step already. */
+function answered(stage, step) {
+  return stage.reportsOf(step).some(({ seen }) => seen.status !== null)
+}
+
+function tooEarly(refusedAt, at) {
+  if (refusedAt === undefined) return 'It did not come to that.'
+  if (at === undefined) return 'It did not come again.'
+  return at - refusedAt > 1_900
+    ? null
+    : `It came again after ${seconds(at - refusedAt)} instead of 2 s.`
+}
+
+export const lostLeases = {
+  checks: {
+    drops_result: [7, 'drops its result when the report is answered lease_lost'],
+    stops_when_lost: [7, 'stops its work when a heartbeat is answered lease_lost'],
+    goes_on_after_loss: [7, 'takes the next step after a lost one'],
+  },
+  async run(stage, decide) {
+    stage.start()
+    const once = { timeouts: { heartbeat: 'PT3S' }, retry: { max_attempts: 1 } }
+    const first = await stage.give('slow', { ms: 300 })
+    stage.play((one) => (isReport(one, first.step) ? lost : undefined))
+    await until(() => stage.reportsOf(first.step).length > 0, 15_000)
+    await sleep(2_000)
+    const calls = stage.seen.filter(({ step, kind }) => step === first.step && kind !== 'heartbeat')
+    const reports = Math.max(calls.length, stage.reportsOf(first.step).length)
+    const words = reports === 0 ? 'It reported nothing.' : `It reported ${reports} times.`
+    decide('drops_result', reports === 1 ? null : words)
+
+    const second = await stage.give('slow', { ms: 60_000 }, once)
+    stage.play((one) => (one.kind === 'heartbeat' && one.step === second.step ? lost : undefined))
+    const told = await until(() => stage.beatsOf(second.step)[0], 12_000)
+    if (told === null) return decide('stops_when_lost', 'It sent no heartbeat, so it was not told.')
+    const goes = await stage.goesOn()
+    const more = stage.seen.filter(({ step, at }) => step === second.step && at > told.at + 700)
+    const worked =
+      more.length === 0 ? null : `It sent ${more.length} more requests about that step.`
+    decide('stops_when_lost', goes === null ? worked : 'It did not stop.')
+    decide('goes_on_after_loss', goes)
+  },
+}
+
+export const restart = {
+  /** The service is killed, so nothing else may play meanwhile. */
+  alone: true,
+  checks: {
+    keeps_work: [9, 'keeps its step while the service is killed and started again'],
+    goes_on_after_restart: [9, 'claims again after the service was away'],
+  },
+  async run(stage, decide) {
+    const worker = stage.start()
+    const { step } = await stage.give('slow', { ms: 1_500 })
+    await stage.given(step, 15_000)
+    await stage.service.end('SIGKILL')
+    await sleep(1_500)
+    await stage.service.start()
+    const found = await stage.settled(step, 20_000)
+    const kept = found?.status === 'succeeded' && found.attempt === 1
+    decide('keeps_work', kept ? null : `The step is ${found?.status ?? 'not settled'}.`)
+    const goes = await stage.goesOn(12_000)
+    decide('goes_on_after_restart', worker.isAlive() ? goes : 'It ended with the service.')
+  },
+}
