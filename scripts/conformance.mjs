@@ -16,9 +16,11 @@ const { values } = parseArgs({
     only: { type: 'string' },
     /** A PostgreSQL to use; an embedded one when absent. */
     database: { type: 'string' },
+    /** A service that runs already and is not killed; one of its own when absent. */
+    service: { type: 'string' },
   },
 })
-const { worker, push, secret, database: databaseUrl } = values
+const { worker, push, secret, database: databaseUrl, service: serviceUrl } = values
 if (
   (worker === undefined) === (push === undefined) ||
   (push === undefined) !== (secret === undefined)
@@ -44,7 +46,7 @@ const report = (verdict) => {
 const said =
   worker === undefined
     ? await checkEndpoint(push, secret, { only, report })
-    : await checkWorker(worker, { only, databaseUrl, report })
+    : await checkWorker(worker, { only, databaseUrl, serviceUrl, report })
 if (failed > 0 && said !== '') console.log(`\nThe worker wrote:\n${said}`)
 console.log(`\n${passed} passed, ${failed} failed`)
 process.exit(failed === 0 ? 0 : 1)

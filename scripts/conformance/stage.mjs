@@ -15,7 +15,7 @@ let stages = 0
  * @param {string} command of the worker
  */
 export async function openStage(service, command) {
-  const proxy = await createProxy(service.port)
+  const proxy = await createProxy(service)
   const controller = `conformance/${process.pid}-${++stages}`
   const workers = []
   const { seen } = proxy
@@ -73,12 +73,18 @@ export async function openStage(service, command) {
     stepOf: (step) => service.call('GET', `/steps/${step}`),
     flowOf: (flow) => service.call('GET', `/flows/${flow}`),
 
-    /** The step when nothing more becomes of it; null when that takes longer. */
-    settled: (step, ms = 8_000) =>
-      until(async () => {
-        const found = await stage.stepOf(step)
-        return ['pending', 'running'].includes(found.status) ? null : found
-      }, ms),
+    /** The step when nothing more becomes of it; null when that takes longer, or its report was refused for good. */
+    async settled(step, ms = 8_000) {
+      const refused = ({ seen: { status, answeredAt, played } }) =>
+        status >= 400 && status < 500 && !played && performance.now() - answeredAt > 1_500
+      const found = await until(async () => {
+        const now = await stage.stepOf(step)
+        if (!['pending', 'running'].includes(now.status)) return now
+        const last = reportsOf(step).at(-1)
+        return last !== undefined && refused(last) ? 'refused' : null
+      }, ms)
+      return found === 'refused' ? null : found
+    },
 
     /** The claim that gave a step, with the step as it was given. Throws when the worker takes none. */
     async given(step, ms = 8_000) {
