@@ -46,8 +46,7 @@ create index hooks_of_flow on hooks (flow_id, created_at, id) where flow_id is n
 -- hooks: the ledger outlives them, and a batch need not lock them.
 create table deliveries (
   id uuid not null,
-  -- A hook's, or a controller's.
-  hook_id uuid,
+  hook_id uuid not null,
   -- Null for those that tell of no flow.
   flow_id uuid,
   lane uuid not null,
@@ -65,13 +64,11 @@ create table deliveries (
   next_attempt_at timestamptz(3),
   settled_at timestamptz(3),
   namespace text not null,
-  controller_id text,
   type text not null,
   status text not null check (status in ('pending', 'delivered', 'failed')),
   -- json, not jsonb: it is sent as it stands.
   body json not null,
   primary key (id, shard),
-  constraint deliveries_target check (hook_id is not null or controller_id is not null),
   constraint deliveries_settled check ((status = 'pending') = (settled_at is null)),
   constraint deliveries_due_while_pending
     check ((status = 'pending') = (next_attempt_at is not null)),

@@ -1,5 +1,6 @@
 // All named schemas of the wire, in the order in which the OpenAPI document lists them.
 
+import { controllerComponents } from './controller.ts'
 import { deliveryComponents } from './delivery.ts'
 import { engineComponents } from './engine.ts'
 import { eventComponents } from './event.ts'
@@ -36,6 +37,7 @@ export const components: readonly Component[] = [
   ...stepWorkComponents,
   ...outcomeComponents,
   ...memoComponents,
+  ...controllerComponents,
   ...eventComponents,
   ...engineComponents,
   ...problemComponents,

@@ -38,7 +38,7 @@ export const RedeliverSchema = requestBody(
 
 const deliveryMembers = {
   id: id('Made by the service: the `webhook-id` of every attempt.'),
-  hook_id: nullableText({ format: 'uuid', description: 'The hook that it is for.' }),
+  hook_id: id('The hook that it is for.'),
   flow_id: nullableText({ format: 'uuid', description: 'The flow that it tells of.' }),
   revision: nullableCount('The revision of the event that it tells of.'),
   type: Type.String({ description: '`flow.` and the kind of the event, or `hook.test`.' }),

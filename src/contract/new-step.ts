@@ -4,7 +4,7 @@ import { type Static, Type } from 'typebox'
 import { deadPolicies } from '../domain/step.ts'
 import { duration, JsonValueSchema, name, oneOfTexts, ref, requestBody, timestamp } from './kit.ts'
 
-const RetryRequest = requestBody(
+export const RetryRequest = requestBody(
   'RetryRequest',
   {
     max_attempts: Type.Optional(

@@ -73,9 +73,9 @@ const statusesAfter: Partial<Record<EventKind, FlowStatus>> = {
   reopened: 'running',
 }
 
-/** The status that a flow has after an event that was followed by others in the same change. */
-export function statusAfter(kind: EventKind, atTheEnd: FlowStatus): FlowStatus {
-  return statusesAfter[kind] ?? atTheEnd
+/** The status that a flow has after an event. Most kinds leave it as it was before. */
+export function statusAfter(kind: EventKind, before: FlowStatus): FlowStatus {
+  return statusesAfter[kind] ?? before
 }
 
 /** The secrets that sign at a time. */

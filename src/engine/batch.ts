@@ -99,6 +99,8 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
   function change(entry: ChangeEntry): Verdict {
     const flow = work.flowFor(entry.caller, entry.flow_id, entry.if_match)
     if (flow === busy) return { type: 'busy' }
+    // What closes the steps of a flow is written after all that is decided here.
+    if (entry.command.type === 'reopen' && work.isClosing(flow.id)) return { type: 'again' }
     const decision = work.decide(flow, withKnownSteps(entry, flow), entry.caller.actor)
     if (decision.events.some(({ kind }) => kind === 'waiting')) {
       try {

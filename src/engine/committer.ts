@@ -252,9 +252,12 @@ export function createCommitter(options: CommitterOptions): Committer {
       const more = { deliveries: saved.queued !== 0 }
       for (const listener of listeners) listener(changes, more)
     }
-    const { steps, start_steps } = plan.changes
-    const known = start_steps.length === 0
-    if (steps.length > 0 || !known) for (const tell of stepListeners) tell(known ? steps : null)
+    const { new_steps, steps, start_steps } = plan.changes
+    if (start_steps.length > 0) for (const tell of stepListeners) tell(null)
+    else if (new_steps.length + steps.length > 0) {
+      const told = [...new_steps, ...steps]
+      for (const tell of stepListeners) tell(told)
+    }
   }
 
   /** Waits for what is locked elsewhere beside the queue, holding up nobody but its own commands. */

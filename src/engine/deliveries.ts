@@ -106,7 +106,7 @@ export function createDeliveries(scope: Scope, nudge: () => void): Deliveries {
     async redeliver(caller, id, options = {}) {
       const { hook_id } = await get(caller, id)
       const reply = await keyedChange(scope, caller, options, async (runner) => {
-        if (hook_id !== null) await liveHook(caller, hook_id)
+        await liveHook(caller, hook_id)
         await redeliverOne(runner, caller.namespace, id)
         return {}
       })

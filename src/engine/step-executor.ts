@@ -17,8 +17,6 @@ export interface StepExecutor {
   nudge(groups: readonly ReadyGroup[] | null): void
   /** Tells that a controller was changed, here. */
   changed(namespace: string, id: string): void
-  /** Steps that are being sent. */
-  sending(): number
   start(): void
   /** Claims no more. What is being sent has some seconds to end; then its lease is left to end. */
   stop(): Promise<void>
@@ -48,6 +46,7 @@ const stopGrace = 5_000
 interface Target {
   namespace: string
   id: string
+  url: string
   breaker: Breaker
   /** The tasks that are pushed; null for all. */
   tasks: readonly string[] | null
@@ -102,10 +101,12 @@ export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
     const found = await listPushTargets(scope.reader)
     const known = targets
     targets = new Map()
-    for (const { namespace, id, tasks, ready } of found) {
+    for (const { namespace, id, url, tasks, ready } of found) {
       const key = keyOf({ namespace, controller_id: id })
-      const target = known.get(key) ?? newTarget(namespace, id)
+      const target = known.get(key) ?? newTarget(namespace, id, url)
       targets.set(key, target)
+      // Another endpoint has not failed yet.
+      if (target.url !== url) Object.assign(target, { url, breaker: createBreaker() })
       target.tasks = tasks
       if (ready) target.hungry = 'now'
     }
@@ -197,11 +198,11 @@ export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
   }
 
   function send(target: Target, controller: PushClaim['controller'], step: PushClaim['steps'][0]) {
+    const { breaker } = target
     const sent = (
       stopping
         ? attempt.giveBack(step)
         : attempt.push(controller, step, (health, notBefore) => {
-            const { breaker } = target
             const spare = breaker.isOpen()
             const pause = breaker.record(health, performance.now(), notBefore)
             const { namespace, id: controller_id } = target
@@ -226,7 +227,6 @@ export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
       loop.nudge(0)
       hints.publish('pushes', [keyOf({ namespace, controller_id: id })])
     },
-    sending: () => taken,
     start: () => loop.start(),
     async stop() {
       stopping = true
@@ -238,10 +238,11 @@ export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
   }
 }
 
-function newTarget(namespace: string, id: string): Target {
+function newTarget(namespace: string, id: string, url: string): Target {
   return {
     namespace,
     id,
+    url,
     breaker: createBreaker(),
     tasks: null,
     taken: 0,

@@ -8,7 +8,7 @@ import { attemptOf, retried, stepDue } from '../domain/step-life.ts'
 import type { Timestamp } from '../domain/time.ts'
 import { inTransaction, type Scope } from '../store/db.ts'
 import { lockDueSteps, promoteSteps, type ReadyGroup, readNextDueStep } from '../store/due-steps.ts'
-import { insertAttempts, saveSteps } from '../store/steps.ts'
+import { insertAttempts, updateSteps } from '../store/steps.ts'
 import type { Committer } from './committer.ts'
 import { createLoop } from './loop.ts'
 import { createLowWater } from './low-water.ts'
@@ -121,7 +121,7 @@ export function createStepSweeper(
         attempts.push(attemptOf(step, due.outcome, due.error, now))
       }
       if (again.length > 0) {
-        await saveSteps(runner, again)
+        await updateSteps(runner, again)
         await insertAttempts(runner, attempts)
       }
       return { found: steps.length, saved: again.length, final }

@@ -5,7 +5,7 @@ import { createFlow, type NewFlow } from '../domain/create.ts'
 import { decide } from '../domain/decide.ts'
 import { FlowError, flowNotFound } from '../domain/errors.ts'
 import type { FlowEvent } from '../domain/event.ts'
-import { type FlowRecord, isTerminal } from '../domain/flow.ts'
+import { type FlowRecord, type FlowStatus, isTerminal } from '../domain/flow.ts'
 import { statusAfter } from '../domain/hook.ts'
 import type { StatePatch } from '../domain/json.ts'
 import type { StepDefaults, StepRecord } from '../domain/step.ts'
@@ -43,6 +43,8 @@ export interface Workspace {
   apply(decision: Decision): void
   /** Whether a flow was created in this batch. */
   isNew(id: string): boolean
+  /** Whether a flow has ended in this batch, with steps that have not. */
+  isClosing(id: string): boolean
   /** The open flow with a business key, `ended` if it was one when the batch began, or null. */
   holder(namespace: string, key: string): FlowRecord | typeof ended | null
   create(
@@ -78,6 +80,7 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     insert_events: [],
     open_match_keys: [],
     close_match_keys: [],
+    new_steps: [],
     steps: [],
     attempts: [],
     close_steps: [],
@@ -106,11 +109,12 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
   }
 
   /** Keeps events that hooks may want: most batches have none. */
-  function offer(flow: DecidedFlow, events: readonly FlowEvent[]): void {
-    const { id: flow_id, shard, hooked, status: last } = flow
+  function offer(before: FlowStatus, flow: DecidedFlow, events: readonly FlowEvent[]): void {
+    const { id: flow_id, shard, hooked } = flow
     if (!locked.hooks && !hooked) return
-    for (const [i, { revision, kind, actor, at }] of events.entries()) {
-      const status = i === events.length - 1 ? last : statusAfter(kind, last)
+    let status = before
+    for (const { revision, kind, actor, at } of events) {
+      status = statusAfter(kind, status)
       changes.hook_events.push({ flow_id, shard, revision, kind, status, actor, at, depth, hooked })
     }
   }
@@ -118,7 +122,7 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
   function apply(decision: Decision): void {
     if (decision.events.length + decision.effects.length === 0) return
     const { id } = decision.flow
-    offer(decision.flow, decision.events)
+    offer((flows.get(id) ?? decision.flow).status, decision.flow, decision.events)
     flows.set(id, decision.flow)
     if (decision.events.length > 0) {
       const sofar = touched.get(id) ?? { patch: null, events: [] }
@@ -172,6 +176,8 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     decide: (flow, command, actor) => decide(flow, command, actor, locked.now, limits),
     apply,
     isNew: (id) => changes.inserts.some((flow) => flow.id === id),
+    isClosing: (id) =>
+      effects.some(({ flow, effect }) => effect.type === 'close_steps' && flow.id === id),
     holder(namespace, key) {
       const holder = holders.get(keyText(namespace, key))
       if (holder === undefined) return null
@@ -188,11 +194,11 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
       const { flow, events } = made
       for (const step of made.steps) {
         addStep(step)
-        changes.steps.push(step)
+        changes.new_steps.push(step)
       }
       const born = { ...flow, last_xid: locked.xid, hooked: hooks.length > 0 }
       changes.hooks.push(...hooks)
-      offer(born, events)
+      offer('created', born, events)
       if (born.key !== null) holders.set(keyText(born.namespace, born.key), born)
       changes.inserts.push(born)
       for (const event of events) changes.insert_events.push(eventRow(event, born))
@@ -238,9 +244,10 @@ function isBefore(a: string, b: string): boolean {
 /** Turns effects into rows. A wait that was opened and closed within the batch leaves none. */
 function collectEffects(
   effects: readonly { flow: DecidedFlow; effect: Effect }[],
-  { instant, now }: Locked,
+  { instant, now, steps: locked, open_steps }: Locked,
   changes: Changes,
 ): void {
+  const known = new Set([...locked, ...open_steps].map(({ id }) => id))
   const opened = new Map<string, MatchKeyRow>()
   const steps = new Map<string, StepRecord>()
   for (const { flow, effect } of effects) {
@@ -288,5 +295,9 @@ function collectEffects(
   }
   changes.open_match_keys.push(...opened.values())
   // One that was added by a creation of this batch may have changed since.
-  changes.steps = [...changes.steps.filter(({ id }) => !steps.has(id)), ...steps.values()]
+  changes.new_steps = changes.new_steps.filter(({ id }) => !steps.has(id))
+  for (const step of steps.values()) {
+    if (known.has(step.id)) changes.steps.push(step)
+    else changes.new_steps.push(step)
+  }
 }

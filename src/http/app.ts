@@ -1,5 +1,6 @@
 // The whole HTTP side: the server, all routes, and their documentation.
 
+import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -7,6 +8,7 @@ import type { RouteContext } from './context.ts'
 import { loopFault } from './depth.ts'
 import { bodyReader } from './inbound-body.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { controllerRoutes } from './routes/controllers.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
 import { engineRoutes } from './routes/engine.ts'
 import { eventStreamRoutes } from './routes/event-streams.ts'
@@ -46,6 +48,8 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
 /** A server with every route of the service on the engine. It does not listen yet. */
 export function createApp(engine: Engine, options: AppOptions): FastifyInstance {
   const { version, shutdown, publicUrl = '', inboundBytes, streams, ...server } = options
+  // Each long poll listens to it; they are bounded by the connections.
+  setMaxListeners(0, shutdown)
   const app = createServer({ ...server, schemas: components })
   const context: RouteContext = {
     engine,
@@ -77,6 +81,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     outcomeRoutes,
     stepRepairRoutes,
     memoRoutes,
+    controllerRoutes,
     eventRoutes,
     eventStreamRoutes,
     engineRoutes,

@@ -76,6 +76,15 @@ export const sourceParams = Type.Object({
   }),
 })
 
+export const controllerParams = Type.Object({
+  controller_id: Type.String({
+    minLength: 1,
+    maxLength: maxLengths.name,
+    description: 'The `controller_id` of flows. A `/` in it is written `%2F`.',
+    examples: ['kate/inbox'],
+  }),
+})
+
 export const messageParams = Type.Object({
   ...sourceParams.properties,
   message_id: Type.String({

@@ -3,13 +3,14 @@
 import { components } from '../contract/components.ts'
 import { ref } from '../contract/kit.ts'
 import { type Outcome, OutcomeSchema } from '../contract/outcome.ts'
-import { FlowError } from '../domain/errors.ts'
+import { FlowError, invalid } from '../domain/errors.ts'
 import type { JsonLimits } from '../domain/json-text.ts'
 import type { PushWire } from '../engine/push-request.ts'
 import { parseJson } from './json.ts'
 import { outcomeSpec, placed } from './outcome-spec.ts'
 import { presentClaimed } from './present-step.ts'
 import { validatorCompiler } from './validation.ts'
+import { linkSpec } from './wait-spec.ts'
 
 export function createPushWire(limits: JsonLimits): PushWire {
   const judge = validatorCompiler(components)({ schema: ref(OutcomeSchema), httpPart: 'body' })
@@ -20,6 +21,13 @@ export function createPushWire(limits: JsonLimits): PushWire {
     const judged = judge(given)
     if (judged !== true) throw judged.error
     const outcome = given as Outcome
+    if (outcome.kind === 'wait' && linkSpec(outcome.wait, '/wait') !== undefined) {
+      throw invalid(
+        '/wait/link',
+        'not_applicable',
+        'Nobody would see this link: answer 202, and report the outcome by POST.',
+      )
+    }
     try {
       return outcomeSpec(outcome, '')
     } catch (error) {

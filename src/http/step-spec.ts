@@ -71,7 +71,7 @@ function timeSpec(
   return { after: parseDuration(delay, `${pointer}/delay`) }
 }
 
-function retrySpec({ base, cap, ...rest }: RetryRequest, pointer: string): RetrySpec {
+export function retrySpec({ base, cap, ...rest }: RetryRequest, pointer: string): RetrySpec {
   const bounds = [0, day] as const
   const range = 'a day at most'
   return {

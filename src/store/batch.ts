@@ -59,12 +59,13 @@ import {
   closeSteps,
   type DefaultsQuery,
   insertAttempts,
+  insertSteps,
   lockOpenSteps,
   lockSteps,
   readDefaults,
   type StepRef,
-  saveSteps,
   startSteps,
+  updateSteps,
 } from './steps.ts'
 
 /** What a batch needs to see. Everything is given in the order in which it is to be locked. */
@@ -255,6 +256,8 @@ export interface Changes {
   insert_events: EventRow[]
   open_match_keys: MatchKeyRow[]
   close_match_keys: MatchKeyRef[]
+  new_steps: StepRecord[]
+  /** Steps that were locked, as they are now. */
   steps: StepRecord[]
   attempts: AttemptRecord[]
   /** Flows that have ended with steps that have not. */
@@ -312,7 +315,8 @@ export async function saveBatch(client: Runner, changes: Changes): Promise<SaveR
     // Closed before opened: a flow may leave a wait and enter the next one in the same batch.
     changes.close_match_keys.length > 0 ? closeMatchKeys(client, changes.close_match_keys) : none,
     changes.open_match_keys.length > 0 ? openMatchKeys(client, changes.open_match_keys) : none,
-    changes.steps.length > 0 ? saveSteps(client, changes.steps) : none,
+    changes.new_steps.length > 0 ? insertSteps(client, changes.new_steps) : none,
+    changes.steps.length > 0 ? updateSteps(client, changes.steps) : none,
     changes.attempts.length > 0 ? insertAttempts(client, changes.attempts) : none,
     // After the steps themselves: one may have been added by the same batch.
     changes.close_steps.length > 0 ? closeSteps(client, changes.close_steps, changes.now) : none,

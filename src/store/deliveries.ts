@@ -9,8 +9,7 @@ import { join, raw, sql } from './sql.ts'
 /** A delivery as it is listed: without its body and its attempts. */
 export interface DeliverySummary {
   id: string
-  hook_id: string | null
-  controller_id: string | null
+  hook_id: string
   flow_id: string | null
   revision: number | null
   type: string
@@ -43,7 +42,6 @@ export const deliveryColumns = [
   'shard',
   'namespace',
   'hook_id',
-  'controller_id',
   'flow_id',
   'lane',
   'revision',
@@ -72,7 +70,7 @@ export const attemptColumns = [
 ] as const
 
 const summary = raw(
-  'id, hook_id, controller_id, flow_id, revision, type, status, attempt, next_attempt_at, created_at, settled_at',
+  'id, hook_id, flow_id, revision, type, status, attempt, next_attempt_at, created_at, settled_at',
 )
 
 /** Deliveries of a hook, newest first. */

@@ -13,27 +13,31 @@ import { type ClaimedStep, claimSteps, runningWake } from './step-queue.ts'
 export interface PushTarget {
   namespace: string
   id: string
+  url: string
   tasks: string[] | null
   ready: boolean
 }
 
-/** All controllers that are pushed to. One probe of an index for each. */
+/**
+ * All controllers that are pushed to. One probe of an index for each: the limits keep the planner from
+ * reading all steps that are ready at once.
+ */
 export async function listPushTargets(runner: Runner): Promise<PushTarget[]> {
   return rows<PushTarget>(
     runner,
     sql`
-      select c.namespace, c.id, c.tasks,
-        case when c.tasks is null then exists (
-          select 1 from flow_steps s
-          where s.namespace = c.namespace and s.controller_id = c.id and s.ready)
-        else exists (
-          select 1 from unnest(c.tasks) as t(task) cross join lateral (
-            select 1 from flow_steps s
-            where s.namespace = c.namespace and s.controller_id = c.id and s.task = t.task
-              and s.ready
-            limit 1) one)
-        end as ready
+      select c.namespace, c.id, c.url, c.tasks, coalesce(whole.ready, part.ready, false) as ready
       from controllers c
+      left join lateral (
+        select true as ready from flow_steps s
+        where c.tasks is null and s.namespace = c.namespace and s.controller_id = c.id and s.ready
+        limit 1) whole on true
+      left join lateral (
+        select true as ready from unnest(c.tasks) as t(task) cross join lateral (
+          select 1 from flow_steps s
+          where s.namespace = c.namespace and s.controller_id = c.id and s.task = t.task and s.ready
+          limit 1) one
+        limit 1) part on true
       where c.enabled and c.url is not null`,
   )
 }
@@ -43,6 +47,24 @@ export interface PushClaim {
   steps: ClaimedStep[]
   /** Whether there may be more to claim: at once, or when another one has ended. */
   more: 'no' | 'now' | 'later'
+}
+
+/** How many steps run at the endpoint of a controller, counted up to a bound. */
+export async function countPushed(
+  runner: Runner,
+  { namespace, id }: { namespace: string; id: string },
+  bound: number,
+): Promise<number> {
+  const [count] = await rows<{ running: number }>(
+    runner,
+    sql`
+      select count(*)::integer as running from (
+        select 1 from flow_steps s
+        where s.namespace = ${namespace} and s.controller_id = ${id} and s.pushed
+          and s.status = 'running'
+        limit ${bound}) one`,
+  )
+  return count?.running ?? 0
 }
 
 /**
@@ -64,16 +86,8 @@ export async function claimPushedSteps(
     if (controller === undefined) return null
     const { max_concurrency, timeout_ms, tasks } = controller
     // After the lock, in a statement of its own: it must see what the holder before has claimed.
-    const [count] = await rows<{ running: number }>(
-      runner,
-      sql`
-        select count(*)::integer as running from (
-          select 1 from flow_steps s
-          where s.namespace = ${namespace} and s.controller_id = ${id} and s.pushed
-            and s.status = 'running'
-          limit ${max_concurrency}) one`,
-    )
-    const free = Math.min(room, max_concurrency - (count?.running ?? 0))
+    const running = await countPushed(runner, { namespace, id }, max_concurrency)
+    const free = Math.min(room, max_concurrency - running)
     if (free <= 0) return { controller, steps: [], more: 'later' }
     const slot = { worker_id: pushWorker(id), lease_ms: timeout_ms + margin }
     const { steps } = await claimSteps(runner, {

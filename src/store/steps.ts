@@ -67,12 +67,30 @@ const fixed: readonly string[] = [
   'input',
   'created_at',
 ]
-const changes = raw(
-  stepColumns
-    .filter((name) => !fixed.includes(name))
-    .map((name) => `${name} = excluded.${name}`)
-    .join(', '),
-)
+/** What is left out of a parameter is null, or false: the server need not read what is not there. */
+const given = (alias: string, [name, type]: (typeof columns)[number]) =>
+  type === 'boolean' ? `${alias}.${name} is true` : `${alias}.${name}`
+const givenOfS = raw(columns.map((column) => given('s', column)).join(', '))
+const mutable = columns.filter(([name]) => !fixed.includes(name))
+const mutableTypes = raw(mutable.map(([name, type]) => `${name} ${type}`).join(', '))
+const changes = raw(mutable.map((column) => `${column[0]} = ${given('c', column)}`).join(', '))
+
+/** Steps as a parameter: the members that say something. */
+function parameterOf(steps: readonly StepRecord[], keys: readonly (keyof StepRecord)[]): string {
+  return JSON.stringify(
+    steps.map((step) => {
+      const row: Partial<Record<keyof StepRecord, unknown>> = {}
+      for (const key of keys) {
+        const value = step[key]
+        if (value !== null && value !== false) row[key] = value
+      }
+      return row
+    }),
+  )
+}
+
+const allKeys = columns.map(([name]) => name)
+const mutableKeys = ['id', 'shard', ...mutable.map(([name]) => name)] as const
 
 /** A step by its run, or by its id. */
 export type StepRef = { flow_id: string } & ({ run_id: string } | { step_id: string })
@@ -120,16 +138,29 @@ export async function lockOpenSteps(
   )
 }
 
-/** Inserts steps, or overwrites what may change in those that are there. One of a flow that did not come in is left out. */
-export async function saveSteps(runner: Runner, steps: readonly StepRecord[]): Promise<void> {
+/**
+ * Inserts steps. One of a flow that did not come in is left out; a run that is there already stays as it
+ * is, which the lock of its flow keeps from happening.
+ */
+export async function insertSteps(runner: Runner, steps: readonly StepRecord[]): Promise<void> {
   await rows(
     runner,
     sql`
-      insert into flow_steps as t (${names})
-      select ${names} from json_to_recordset(${JSON.stringify(steps)}::json) as s(${types})
+      insert into flow_steps (${names})
+      select ${givenOfS} from json_to_recordset(${parameterOf(steps, allKeys)}::json) as s(${types})
       where exists (select 1 from flows f where f.id = s.flow_id)
-      on conflict (flow_id, run_id, shard) do update set ${changes}
-      where t.id = excluded.id`,
+      on conflict (flow_id, run_id, shard) do nothing`,
+  )
+}
+
+/** Saves what may change in steps that are locked. */
+export async function updateSteps(runner: Runner, steps: readonly StepRecord[]): Promise<void> {
+  await rows(
+    runner,
+    sql`
+      update flow_steps s set ${changes}
+      from json_to_recordset(${parameterOf(steps, mutableKeys)}::json) as c(id uuid, shard smallint, ${mutableTypes})
+      where s.id = c.id and s.shard = c.shard`,
   )
 }
 
@@ -193,7 +224,9 @@ export async function startSteps(
       update flow_steps s set
         run_at = greatest(s.run_at, ${at}::timestamptz),
         scheduled_at = greatest(s.run_at, ${at}::timestamptz),
-        rank = greatest(s.run_at, ${at}::timestamptz) + s.priority * interval '1 second',
+        -- Never past the last time that the wire can tell.
+        rank = least(timestamptz '9999-12-31 23:59:59.999Z',
+          greatest(s.run_at, ${at}::timestamptz) + s.priority * interval '1 second'),
         -- The sweeper makes it ready, and looks at its time-outs.
         wake_at = greatest(s.run_at, ${at}::timestamptz), updated_at = ${at}
       from held h where s.id = h.id and s.shard = h.shard`,

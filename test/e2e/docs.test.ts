@@ -95,14 +95,22 @@ describe('the pages of docs/', () => {
     expect(faults.join('\n')).toBe('')
   })
 
-  it.each(['model', 'waits', 'links', 'steps', 'errors', 'clients', 'running', 'nats', 'hooks'])(
-    'docs/%s.md begins with curl',
-    (name) => {
-      const [first] = blocksOf(textOf(`docs/${name}.md`))
-      expect(first?.info).toBe('sh run')
-      expect(first?.text).toContain('curl ')
-    },
-  )
+  it.each([
+    'model',
+    'waits',
+    'links',
+    'steps',
+    'errors',
+    'clients',
+    'running',
+    'nats',
+    'hooks',
+    'push',
+  ])('docs/%s.md begins with curl', (name) => {
+    const [first] = blocksOf(textOf(`docs/${name}.md`))
+    expect(first?.info).toBe('sh run')
+    expect(first?.text).toContain('curl ')
+  })
 })
 
 describe('what the documentation names', () => {

@@ -125,6 +125,17 @@ describe('an answer', () => {
     expect(await deliveriesIn(session, hook)).toHaveLength(3)
   })
 
+  test('410: what was to be tried much later fails as well', async () => {
+    const { hook } = await oneDelivery()
+    receivers.answer(url, () => answerOf(503, { headers: { 'retry-after': '3600' } }))
+    await engine.dispatcher.deliver()
+    await createFlow(engine)
+    receivers.answer(url, () => answerOf(410))
+    await engine.dispatcher.deliver()
+    const left = await deliveriesIn(session, hook)
+    expect(left.map(({ status }) => status)).toEqual(['failed', 'failed'])
+  })
+
   test('410 of an address that the hook has left says nothing of the new one', async () => {
     const { hook } = await oneDelivery()
     receivers.answer(url, async () => {

@@ -14,6 +14,7 @@ import {
 } from '../support/engine.ts'
 import { deliveriesIn, hookTo, outboxFaults } from '../support/hooks.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
+import { claimOne, flowWithStep, settle } from '../support/steps.ts'
 
 let place: TestDatabase
 let engine: TestEngine
@@ -190,6 +191,34 @@ describe('a delivery', () => {
     })
     const { flow: snapshot } = body['data'] as { flow: object }
     expect(Object.keys(snapshot).sort()).toEqual(Object.keys(shown).sort())
+  })
+
+  test('tells the status after its own event, also of several in one change', async () => {
+    const hook = await hookTo(engine, 'https://a.example/')
+    const { flow } = await flowWithStep(engine)
+    await settle(engine, await claimOne(engine), {
+      kind: 'wait',
+      wait: { kind: 'timer', after: 0 },
+      next: { task: 'work' },
+    })
+    await engine.waitEngine.tick()
+    await settle(engine, await claimOne(engine), { kind: 'succeed' })
+    const bodies = await Promise.all(
+      (await deliveriesIn(session, hook)).map(({ id }) => engine.deliveries.get(caller, id)),
+    )
+    const told = bodies.map(({ body }) => body['data'] as { kind: string; status: string })
+    expect(told.map(({ kind, status }) => [kind, status])).toEqual([
+      ['created', 'created'],
+      ['started', 'running'],
+      ['step_enqueued', 'running'],
+      ['step_settled', 'running'],
+      ['waiting', 'waiting'],
+      ['resumed', 'running'],
+      ['step_enqueued', 'running'],
+      ['step_settled', 'running'],
+      ['finished', 'finished'],
+    ])
+    expect((await engine.flows.get(caller, flow.id)).status).toBe('finished')
   })
 
   test('has the depth of its cause and one more', async () => {

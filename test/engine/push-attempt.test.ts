@@ -245,6 +245,25 @@ describe('endpoints that do not answer', () => {
     expect(codeOf(step.error)).toBe('reset')
   })
 
+  it('did the work and lost the answer: they can tell that it is the same step', async () => {
+    const engine = open()
+    const site = await endpoint((_, response) => response.destroy())
+    await put(engine, site.url)
+    const { id, flow_id } = await begin(engine)
+    await until('it was sent', () => site.steps().length === 1)
+    site.answer(outcome({ kind: 'succeed', result: 1 }))
+    await untilStatus(engine, id, 'succeeded')
+    const seen = site
+      .steps()
+      .map(({ headers, body }) => [body.step.id, headers['taskflow-attempt']])
+    expect(seen).toEqual([
+      [id, '1'],
+      [id, '2'],
+    ])
+    const { items } = await engine.events.list(caller, flow_id, {}, { limit: 50 })
+    expect(items.filter(({ kind }) => kind === 'step_settled')).toHaveLength(1)
+  })
+
   it('never stop: what is read has a limit', async () => {
     const engine = open()
     let sent = 0

@@ -147,6 +147,25 @@ describe('a dead endpoint', () => {
   }, 20_000)
 })
 
+describe('an endpoint that is replaced', () => {
+  it('leaves its failures behind', async () => {
+    const engine = open()
+    const dead = await endpoint(status(500))
+    const retry = { max_attempts: 100, base_ms: 100, cap_ms: 100 }
+    await put(engine, dead.url, { max_concurrency: 1, retry })
+    const { id } = await begin(engine)
+    await until('it rests for long', () =>
+      engine.notices.some((one) => one.type === 'push_paused' && one.pause === 4_000),
+    )
+    const site = await endpoint(done)
+    await put(engine, site.url, { retry })
+    const asked = performance.now()
+    await untilStatus(engine, id, 'succeeded')
+    expect(performance.now() - asked).toBeLessThan(3_500)
+    expect(dead.steps()).toHaveLength(7)
+  }, 20_000)
+})
+
 describe('between pushing and pulling', () => {
   it('pulled steps stay with their workers when a controller begins to be pushed to', async () => {
     const engine = open()

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Api, startApi } from '../support/api.ts'
+import { caller } from '../support/engine.ts'
 import { stepApi } from '../support/step-api.ts'
 
 const absent = '00000000-0000-7000-8000-000000000000'
@@ -246,6 +247,40 @@ describe('POST /flows/{flow_id}/reopen', () => {
     expect((await post('/flows', { ...body, key })).body).toMatchObject({ code: 'key_conflict' })
   })
   const body = { controller_id: 'c', goal: 'g', owner_session_key: 'o', requester_origin: 'r' }
+
+  it('begins without the steps that still ran when the flow failed', async () => {
+    const of = await flow()
+    for (const run_id of ['fails', 'runs on', 'waits']) await enqueue(of, { run_id })
+    const [fails, runsOn] = await claim(of, { max: 2 })
+    await report(fails, { kind: 'fail', reason: 'x' })
+    const waits = (await read(`/flows/${of.id}/steps/waits`)) as { id: string; status: string }
+    expect(waits.status).toBe('cancelled')
+    expect((await post(`/flows/${of.id}/reopen`, { step_id: waits.id })).status).toBe(200)
+    // Its worker was told to stop: what it reports is not for the flow that goes on.
+    expect((await report(runsOn, { kind: 'cancel' })).body).toMatchObject({
+      discarded: true,
+      step: { status: 'cancelled' },
+      flow: { status: 'running' },
+    })
+    expect((await report(await take(of), { kind: 'complete' })).body.flow.status).toBe('running')
+    await send('POST', `/flows/${of.id}/finish`)
+  })
+
+  it('is not undone by the failure that it takes back, in one transaction with it', async () => {
+    const of = await flow()
+    await enqueue(of, { run_id: 'dies' })
+    await enqueue(of, { run_id: 'goes along', delay: 'PT1H' })
+    const { id, lease_token } = await take(of)
+    const { steps } = api.engine
+    const error = { kind: 'error', message: 'x', retryable: false } as const
+    const [, reopened] = await Promise.all([
+      steps.settle(caller, id, lease_token, error),
+      steps.reopen(caller, of.id, id),
+    ])
+    expect(reopened.flow.status).toBe('running')
+    expect((await read(`/steps/${id}`)).status).toBe('pending')
+    expect((await take(of)).id).toBe(id)
+  })
 
   it('refuses all but failed flows, and steps that are not theirs', async () => {
     const { of, step } = await failed()

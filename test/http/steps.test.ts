@@ -330,6 +330,16 @@ describe('time-outs', () => {
   })
 })
 
+it('lives with a time at the end of the calendar', async () => {
+  const of = await flow({ start: false })
+  const run_at = '9999-12-31T23:59:59.999Z'
+  const step = await enqueue(of, { run_at, priority: 1_000_000 })
+  await send('POST', `/flows/${of.id}/start`)
+  expect((await read(`/steps/${step.id}`)).run_at).toBe(run_at)
+  await send('POST', `/flows/${of.id}/request-cancel`)
+  expect((await read(`/steps/${step.id}`)).status).toBe('cancelled')
+})
+
 describe('cancelling', () => {
   it('ends a flow at once whose steps are all pending', async () => {
     const of = await flow()

@@ -7,11 +7,13 @@ import { pino } from 'pino'
 import { createEngine, type HookSettings, type RunningEngine } from '../../src/engine/engine.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import type { Outbound } from '../../src/engine/outbound.ts'
+import type { OutboundRules } from '../../src/engine/outbound-url.ts'
 import type { SignalSettings } from '../../src/engine/signals.ts'
 import { createApp } from '../../src/http/app.ts'
+import { createPushWire } from '../../src/http/push-wire.ts'
 import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
-import { hookSettings, noReceivers, pushSettings, signalSettings } from './engine.ts'
+import { hookSettings, noReceivers, signalSettings } from './engine.ts'
 import { createTestDatabase } from './postgres.ts'
 
 export interface ApiAnswer {
@@ -62,7 +64,9 @@ export interface ApiOptions {
   /** Limits of steps. */
   steps?: { bytes?: number; memos?: number; open?: number }
   hooks?: Partial<HookSettings>
-  /** Takes what hooks are sent; nobody does when absent. */
+  /** Where steps may be pushed to; anywhere when absent. */
+  outboundRules?: OutboundRules
+  /** Takes what the service sends; nobody does when absent. */
   outbound?: Pick<Outbound, 'send'>
 }
 
@@ -77,6 +81,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     log,
     signals = {},
     steps: { bytes = 262_144, memos = 1_000, open = 1_000 } = {},
+    outboundRules = { allowPrivate: true },
     hooks = {},
     outbound = noReceivers,
   } = options
@@ -104,7 +109,11 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     steps: { bytes, memos: { bytes, count: memos } },
     streams: quota,
     hooks: { ...hookSettings, ...hooks },
-    push: pushSettings,
+    push: {
+      rules: outboundRules,
+      wire: createPushWire({ depth: 32 }),
+      answerBytes: 1_048_576,
+    },
     outbound,
     listen: {},
     report,

@@ -45,7 +45,7 @@ export const hookSettings: HookSettings = {
   source: '/taskflow',
 }
 
-export const pushSettings: PushSettings = {
+const pushSettings: PushSettings = {
   rules: { allowPrivate: true },
   wire: plainWire,
   answerBytes: 65_536,

@@ -159,6 +159,7 @@ export const operationRules: Rule[] = [
               'token',
               'source_id',
               'message_id',
+              'controller_id',
               'hook_id',
               'delivery_id',
             ].includes(name),
