@@ -12,10 +12,10 @@ export const pullChecks = scenarios.flatMap(({ checks }) => Object.keys(checks))
 
 /**
  * @param {string} command of the worker
- * @param {{ only: string[], databaseUrl?: string | undefined, serviceUrl?: string | undefined, report: (verdict: import('./rules.mjs').Verdict) => void }} options
+ * @param {{ only: string[], patience: number, databaseUrl?: string | undefined, serviceUrl?: string | undefined, report: (verdict: import('./rules.mjs').Verdict) => void }} options
  * @returns {Promise<string>} what the workers wrote
  */
-export async function checkWorker(command, { only, databaseUrl, serviceUrl, report }) {
+export async function checkWorker(command, { only, patience, databaseUrl, serviceUrl, report }) {
   const service =
     serviceUrl === undefined ? await createService(databaseUrl) : useService(serviceUrl)
   const said = []
@@ -27,7 +27,7 @@ export async function checkWorker(command, { only, databaseUrl, serviceUrl, repo
       open.delete(name)
       report({ name, rule, title, fault })
     }
-    const stage = await openStage(service, command)
+    const stage = await openStage(service, command, patience)
     let why = 'It did not come to that.'
     try {
       await run(stage, decide)
