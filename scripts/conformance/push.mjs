@@ -23,7 +23,6 @@ const checks = {
   early_timestamp: [21, 'answers 401 to a timestamp in ten minutes'],
   two_signatures: [21, 'believes one good signature of two, as while a secret is changed'],
   repeats: [23, 'answers a repeated webhook-id as the first time'],
-  overlaps: [23, 'answers a webhook-id that comes again while it still works, and works once'],
   unknown_task: [
     24,
     'refuses a task that it does not know: 4xx, or an error that must not be tried again',
@@ -149,20 +148,6 @@ export async function checkEndpoint(url, secret, { only, patience, report }) {
       const [one, two] = [await send(plain, how), await send(plain, how)]
       const same = one.status === two.status && isDeepStrictEqual(one.outcome, two.outcome)
       return same ? null : `It answered ${one.status} and ${two.status}: ${two.said.slice(0, 100)}`
-    },
-    async overlaps() {
-      const message = messageOf('slow', { ms: 3_000 })
-      const how = { id: `${message.step.id}-1` }
-      const began = performance.now()
-      const later = new Promise((resolve) => setTimeout(resolve, 2_400))
-      const [one, two] = await Promise.all([
-        send(message, how),
-        later.then(() => send(message, how)),
-      ])
-      const took = performance.now() - began
-      if (!isDeepStrictEqual(one.outcome, two.outcome)) return 'The two answers differ.'
-      // Twice would take 5.4 s.
-      return took < 5_200 ? null : `The second answer came after ${seconds(took)}: it worked twice.`
     },
     async unknown_task() {
       const { status, outcome: said } = await send(messageOf('unknown', null))

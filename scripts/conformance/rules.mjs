@@ -20,7 +20,7 @@ export const pullRules = {
 export const pushRules = {
   21: 'Believe nobody without a signature',
   22: 'Answer with an outcome',
-  23: 'Run a message once',
+  23: 'Answer a repeat as the first time',
   24: 'Refuse what you do not know',
   25: 'Take a cancel notice',
 }
