@@ -549,11 +549,15 @@ describe('once more', () => {
     expect(receivers.received).toHaveLength(127)
     const all = await engine.deliveries.redeliverRange(caller, hook, { status: 'any' })
     expect(all.value).toEqual({ count: 120 })
-    await engine.dispatcher.deliver(later(500))
+    const { rows } = await session.query<{ first: Date }>(
+      'select min(next_attempt_at) as first from deliveries',
+    )
+    const first = rows[0]?.first.toISOString()
+    await engine.dispatcher.deliver(later(500, first))
     expect(receivers.received).toHaveLength(177)
-    await engine.dispatcher.deliver(later(1_500))
+    await engine.dispatcher.deliver(later(1_500, first))
     expect(receivers.received).toHaveLength(227)
-    await engine.dispatcher.deliver(later(2_500))
+    await engine.dispatcher.deliver(later(2_500, first))
     expect(receivers.received).toHaveLength(247)
     expect(new Set(receivers.ids(url)).size).toBe(120)
   })
