@@ -14,11 +14,15 @@ const { values } = parseArgs({
     push: { type: 'string' },
     secret: { type: 'string' },
     only: { type: 'string' },
+    /** How much longer than usual everything may take: on a slow machine. */
+    patience: { type: 'string', default: '1' },
     /** A PostgreSQL to use; an embedded one when absent. */
     database: { type: 'string' },
+    /** A service that runs already and is not killed; one of its own when absent. */
+    service: { type: 'string' },
   },
 })
-const { worker, push, secret, database: databaseUrl } = values
+const { worker, push, secret, database: databaseUrl, service: serviceUrl } = values
 if (
   (worker === undefined) === (push === undefined) ||
   (push === undefined) !== (secret === undefined)
@@ -34,6 +38,7 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
+const patience = Number(values.patience)
 let passed = 0
 let failed = 0
 const report = (verdict) => {
@@ -43,8 +48,8 @@ const report = (verdict) => {
 }
 const said =
   worker === undefined
-    ? await checkEndpoint(push, secret, { only, report })
-    : await checkWorker(worker, { only, databaseUrl, report })
+    ? await checkEndpoint(push, secret, { only, patience, report })
+    : await checkWorker(worker, { only, patience, databaseUrl, serviceUrl, report })
 if (failed > 0 && said !== '') console.log(`\nThe worker wrote:\n${said}`)
 console.log(`\n${passed} passed, ${failed} failed`)
 process.exit(failed === 0 ? 0 : 1)

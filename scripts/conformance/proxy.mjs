@@ -28,8 +28,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
  * @property {() => void} close
  */
 
-/** @param {number} servicePort @returns {Promise<Proxy>} */
-export async function createProxy(servicePort) {
+/** @param {{ host: string, port: number }} service @returns {Promise<Proxy>} */
+export async function createProxy(service) {
   /** @type {Seen[]} */
   const seen = []
   const plays = []
@@ -53,14 +53,8 @@ export async function createProxy(servicePort) {
       return
     }
     const { method, url, headers } = request
-    const onward = send({
-      port: servicePort,
-      host: '127.0.0.1',
-      method,
-      path: url,
-      headers,
-      agent: false,
-    })
+    const { host, port: at } = service
+    const onward = send({ host, port: at, method, path: url, headers, agent: false })
     // Who waits no more for a claim must not be given a step.
     response.on('close', () => onward.destroy())
     onward.on('error', () => response.destroy())

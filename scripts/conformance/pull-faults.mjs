@@ -2,7 +2,6 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { until } from './proxy.mjs'
 import { seconds } from './stage.mjs'
 
 const overloaded = { status: 503, headers: { 'content-type': 'text/html' }, body: '<h1>Later</h1>' }
@@ -30,7 +29,7 @@ export const lostAnswers = {
     stage.start()
     const { step } = await stage.give('succeed', { once: true })
     stage.play((one) => (isReport(one, step) && !answered(stage, step) ? 'lose' : undefined))
-    await until(() => stage.reportsOf(step).length > 1, 15_000)
+    await stage.wait(() => stage.reportsOf(step).length > 1, 15_000)
     const [one, two] = stage.reportsOf(step)
     const same = isDeepStrictEqual([one?.token, one?.outcome], [two?.token, two?.outcome])
     const fault =
@@ -45,7 +44,7 @@ export const lostAnswers = {
         ? { ...overloaded, headers: { ...overloaded.headers, 'retry-after': '2' } }
         : undefined,
     )
-    await until(() => stage.reportsOf(later.step).length > 1, 12_000)
+    await stage.wait(() => stage.reportsOf(later.step).length > 1, 12_000)
     const [early, repeat] = stage.reportsOf(later.step)
     decide('retry_after_report', tooEarly(early?.seen.answeredAt, repeat?.at))
 
@@ -59,10 +58,10 @@ export const lostAnswers = {
       refused = seen
       return { ...overloaded, status: 429, headers: { ...overloaded.headers, 'retry-after': '2' } }
     })
-    await until(() => refused, 5_000)
+    await stage.wait(() => refused, 5_000)
     const after = () =>
       stage.seen.find(({ kind, at }) => kind === 'claim' && at > (refused?.at ?? Infinity))
-    await until(after, 8_000)
+    await stage.wait(after, 8_000)
     decide('retry_after_claim', tooEarly(refused?.answeredAt, after()?.at))
   },
 }
@@ -97,7 +96,7 @@ export const lostLeases = {
     const once = { timeouts: { heartbeat: 'PT3S' }, retry: { max_attempts: 1 } }
     const first = await stage.give('slow', { ms: 300 })
     stage.play((one) => (isReport(one, first.step) ? lost : undefined))
-    await until(() => stage.reportsOf(first.step).length > 0, 15_000)
+    await stage.wait(() => stage.reportsOf(first.step).length > 0, 15_000)
     await sleep(2_000)
     const calls = stage.seen.filter(({ step, kind }) => step === first.step && kind !== 'heartbeat')
     const reports = Math.max(calls.length, stage.reportsOf(first.step).length)
@@ -106,7 +105,7 @@ export const lostLeases = {
 
     const second = await stage.give('slow', { ms: 60_000 }, once)
     stage.play((one) => (one.kind === 'heartbeat' && one.step === second.step ? lost : undefined))
-    const told = await until(() => stage.beatsOf(second.step)[0], 12_000)
+    const told = await stage.wait(() => stage.beatsOf(second.step)[0], 12_000)
     if (told === null) return decide('stops_when_lost', 'It sent no heartbeat, so it was not told.')
     const goes = await stage.goesOn()
     const more = stage.seen.filter(({ step, at }) => step === second.step && at > told.at + 700)

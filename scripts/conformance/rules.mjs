@@ -1,6 +1,6 @@
 // The rules of docs/workers.md that the conformance kit checks, and how a verdict reads.
 
-export const pullRules = {
+const rules = {
   1: 'Name yourself',
   2: 'Ask, and wait for the answer',
   3: 'Send the token back',
@@ -15,12 +15,9 @@ export const pullRules = {
   12: 'Report what happened, in the words of the protocol',
   13: 'Refuse what you do not know',
   14: 'Hand on what you were given',
-}
-
-export const pushRules = {
   21: 'Believe nobody without a signature',
   22: 'Answer with an outcome',
-  23: 'Run a message once',
+  23: 'Answer a repeat as the first time',
   24: 'Refuse what you do not know',
   25: 'Take a cancel notice',
 }
@@ -36,6 +33,6 @@ export const pushRules = {
 /** A verdict in a line, or two when it tells of a fault. @param {Verdict} verdict */
 export function tell({ name, rule, title, fault }) {
   if (fault === null) return `pass  ${name}: ${title}`
-  const broken = { ...pullRules, ...pushRules }[rule]
+  const broken = rules[rule]
   return `FAIL  ${name}: ${title}\n      ${fault} (rule ${rule} of docs/workers.md: ${broken})`
 }

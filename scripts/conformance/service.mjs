@@ -1,4 +1,5 @@
-// The built service as a process of its own, on a database that goes with it, to be killed and started again.
+// The service that the kit plays with: the built one as a process of its own, on a database that goes with it,
+// to be killed and started again; or one that runs already, and is left alone.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,6 +15,7 @@ const foreign = /^(TASKFLOW_|DATABASE_URL|NATS_URL|MIGRATE_|PORT$|HOST$|LOG_LEVE
 
 /**
  * @typedef {object} Service
+ * @property {string} host
  * @property {number} port It stays the same over restarts.
  * @property {() => Promise<void>} start Resolves when it is ready.
  * @property {(signal: NodeJS.Signals) => Promise<void>} end
@@ -43,6 +45,7 @@ export async function createService(databaseUrl) {
   process.once('exit', atExit)
 
   const service = {
+    host: '127.0.0.1',
     port,
     async start() {
       let said = ''
@@ -63,19 +66,7 @@ export async function createService(databaseUrl) {
       child.kill(signal)
       await once(child, 'exit')
     },
-    async call(method, path, body) {
-      const answer = await fetch(base + path, {
-        method,
-        ...(body !== undefined && {
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify(body),
-        }),
-      })
-      const data = await answer.json()
-      if (!answer.ok)
-        throw new Error(`${method} ${path} was answered ${answer.status}: ${data.detail}`)
-      return data
-    },
+    call: callerOf(base),
     async remove() {
       await service.end('SIGTERM')
       process.off('exit', atExit)
@@ -83,6 +74,31 @@ export async function createService(databaseUrl) {
     },
   }
   return service
+}
+
+/** A service that somebody else runs. @param {string} url @returns {Service} */
+export function useService(url) {
+  const { hostname: host, port } = new URL(url)
+  const nothing = async () => {}
+  return {
+    host,
+    port: Number(port),
+    start: nothing,
+    end: nothing,
+    remove: nothing,
+    call: callerOf(url),
+  }
+}
+
+function callerOf(base) {
+  return async (method, path, body) => {
+    const headers = { 'content-type': 'application/json' }
+    const more = body === undefined ? {} : { headers, body: JSON.stringify(body) }
+    const answer = await fetch(new URL(path, base), { method, ...more })
+    const data = await answer.json()
+    if (answer.ok) return data
+    throw new Error(`${method} ${path} was answered ${answer.status}: ${data.detail}`)
+  }
 }
 
 function isReady(base) {

@@ -13,9 +13,10 @@ let stages = 0
 /**
  * @param {import('./service.mjs').Service} service
  * @param {string} command of the worker
+ * @param {number} patience how much longer than usual everything may take
  */
-export async function openStage(service, command) {
-  const proxy = await createProxy(service.port)
+export async function openStage(service, command, patience) {
+  const proxy = await createProxy(service)
   const controller = `conformance/${process.pid}-${++stages}`
   const workers = []
   const { seen } = proxy
@@ -39,6 +40,9 @@ export async function openStage(service, command) {
 
   const stage = {
     service,
+    patience,
+    /** Waits for a condition; answers what it answered, or null when it took too long. */
+    wait: (condition, ms) => until(condition, ms * patience),
     play: proxy.play,
     seen,
     grantsOf,
@@ -73,16 +77,22 @@ export async function openStage(service, command) {
     stepOf: (step) => service.call('GET', `/steps/${step}`),
     flowOf: (flow) => service.call('GET', `/flows/${flow}`),
 
-    /** The step when nothing more becomes of it; null when that takes longer. */
-    settled: (step, ms = 8_000) =>
-      until(async () => {
-        const found = await stage.stepOf(step)
-        return ['pending', 'running'].includes(found.status) ? null : found
-      }, ms),
+    /** The step when nothing more becomes of it; null when that takes longer, or its report was refused for good. */
+    async settled(step, ms = 8_000) {
+      const refused = ({ seen: { status, answeredAt, played } }) =>
+        status >= 400 && status < 500 && !played && performance.now() - answeredAt > 1_500
+      const found = await stage.wait(async () => {
+        const now = await stage.stepOf(step)
+        if (!['pending', 'running'].includes(now.status)) return now
+        const last = reportsOf(step).at(-1)
+        return last !== undefined && refused(last) ? 'refused' : null
+      }, ms)
+      return found === 'refused' ? null : found
+    },
 
     /** The claim that gave a step, with the step as it was given. Throws when the worker takes none. */
     async given(step, ms = 8_000) {
-      const grant = await until(() => grantsOf(step).at(-1), ms)
+      const grant = await stage.wait(() => grantsOf(step).at(-1), ms)
       if (grant === null) throw new Error('The worker did not claim a step that was there for it.')
       return { grant, item: grant.answer.items.find(({ id }) => id === step) }
     },

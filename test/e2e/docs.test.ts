@@ -102,6 +102,7 @@ describe('the pages of docs/', () => {
     'waits',
     'links',
     'steps',
+    'workers',
     'errors',
     'clients',
     'running',
@@ -142,7 +143,9 @@ describe('what the documentation names', () => {
     // What is typed may be misspelt on purpose.
     const prose = all.replace(/^```(sh run|text)\n[\s\S]*?^```/gm, '')
     const named = [...prose.matchAll(/\bTASKFLOW_[A-Z][A-Z_]*\b/g)].map(([name]) => name)
-    expect(named.filter((name) => !names.includes(name))).toEqual([])
+    // What the reference workers read, and the service does not.
+    const known = [...names, 'TASKFLOW_URL']
+    expect(named.filter((name) => !known.includes(name))).toEqual([])
     const documented = rowsOf(textOf('docs/running.md')).filter(([name = '']) =>
       /^[A-Z][A-Z_]+$/.test(name),
     )
@@ -207,7 +210,7 @@ describe('what the documentation names', () => {
 
   it('every file that a page names in backticks is there', () => {
     const named = [
-      ...all.matchAll(/`((?:src|test|docs|bench|scripts|migrations|openapi)\/[\w./-]*)`/g),
+      ...all.matchAll(/`((?:src|test|docs|bench|scripts|examples|migrations|openapi)\/[\w./-]*)`/g),
     ]
     const missing = named
       .map(([, path = '']) => path)

@@ -116,7 +116,7 @@ export async function rehearse(
   const folder = await mkdtemp(join(tmpdir(), 'taskflow-docs-'))
   const out = join(folder, 'out')
   await mkdir(out)
-  for (const name of ['dist', 'node_modules', 'package.json', 'scripts', 'test']) {
+  for (const name of ['dist', 'examples', 'node_modules', 'package.json', 'scripts', 'test']) {
     await symlink(join(checkout, name), join(folder, name))
   }
   const here = (text: string) => text.replaceAll('localhost:3000', `localhost:${service.port}`)
