@@ -89,13 +89,16 @@ async function place(server, name, title, { pending, delayed }) {
   progress(`steps: ${title}`)
   const url = await server.createDatabase(`claims_${name}`)
   const client = await connect(url)
-  await insertSteps(client, { count: pending, task, runAt: `now() - interval '1 minute'` })
-  if (delayed > 0) {
-    const runAt = `now() + interval '1 day' + i * interval '1 second'`
-    await insertSteps(client, { count: delayed, task, runAt, offset: pending })
+  try {
+    await insertSteps(client, { count: pending, task, runAt: `now() - interval '1 minute'` })
+    if (delayed > 0) {
+      const runAt = `now() + interval '1 day' + i * interval '1 second'`
+      await insertSteps(client, { count: delayed, task, runAt, offset: pending })
+    }
+    await settle(client)
+  } finally {
+    await client.end()
   }
-  await settle(client)
-  await client.end()
   const service = await startService({ DATABASE_URL: url })
   const connection = await openConnection(service.port)
   return {

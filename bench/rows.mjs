@@ -111,17 +111,24 @@ function stepText(runAt) {
       from generate_series($1::integer, $2::integer) as n),
     f as (
       insert into flows (id, revision, state_bytes, shard, created_at, updated_at, namespace, status,
-        mode, current_step, controller_id, owner_session_key, requester_origin, goal, labels, state)
+        mode, current_step, controller_id, owner_session_key, requester_origin, goal, labels, state,
+        open_steps)
       select id, 11, 30, ($3::smallint[])[shard_index + 1], since, since, 'default', 'running',
         'managed', 'classify', 'bench/inbox', 'agent:bench:' || n % 1000, 'bench',
-        'triage the inbox', '{}', '{"messages": 10, "processed": 0}'
-      from made)
-    insert into flow_steps (id, flow_id, attempt, max_attempts, priority, shard, run_at, created_at,
-      updated_at, run_id, runtime, task, status, input)
+        'triage the inbox', '{}', '{"messages": 10, "processed": 0}', 10
+      from made),
+    s as (
+      select made.*, i, (${runAt})::timestamptz(3) as due, (${runAt})::timestamptz(3) <= now() as ready
+      from made, generate_series(n * 10 + 1, n * 10 + 10) as i)
+    insert into flow_steps (id, flow_id, attempt, max_attempts, priority, shard, run_at, scheduled_at,
+      rank, ready, wake_at, created_at, updated_at, namespace, controller_id, run_id, runtime, task,
+      status, retry, input)
     select ${idText('n')}, id, 0, 3, 1000, ($3::smallint[])[shard_index + 1],
-      (${runAt})::timestamptz(3), since, since, 'run-' || i, 'managed', $4, 'pending',
+      due, due, due + interval '1000 s', ready, case when not ready then due end, since, since,
+      'default', 'bench/inbox', 'run-' || i, 'managed', $4, 'pending',
+      '{"base_ms": 1000, "factor": 2, "cap_ms": 300000, "non_retryable": []}',
       '{"mailbox": "inbox", "message": "message-0042", "importance": 3, "number": 0}'
-    from made, generate_series(n * 10 + 1, n * 10 + 10) as i`
+    from s`
 }
 
 /** SQL of a UUIDv7 with its shard in the last bits, rising like those of the service. @param {string} n */
