@@ -5,17 +5,6 @@ import type { NewLink } from './link.ts'
 import type { NewStep } from './step.ts'
 import type { WaitSpec } from './wait.ts'
 
-export const outcomeKinds = [
-  'continue',
-  'wait',
-  'succeed',
-  'fail',
-  'cancel',
-  'complete',
-  'error',
-] as const
-export type OutcomeKind = (typeof outcomeKinds)[number]
-
 /** Any outcome may patch the state of its flow. */
 interface Patching {
   state_patch?: JsonObject

@@ -1,7 +1,7 @@
 // How often and when a step is tried again.
 
 /** Defaults: three attempts, a second apart at first, at most five minutes (those of taquba). */
-export const defaultRetry = { max_attempts: 3, base_ms: 1_000, factor: 2, cap_ms: 300_000 } as const
+const defaultRetry = { max_attempts: 3, base_ms: 1_000, factor: 2, cap_ms: 300_000 } as const
 
 /** What may be said of retries; what is left out has its default. Durations in milliseconds. */
 export interface RetrySpec {
