@@ -2,6 +2,7 @@
 
 import { parseArgs } from 'node:util'
 import { claims } from './claims.mjs'
+import { deliveries } from './deliveries.mjs'
 import { lateness } from './lateness.mjs'
 import { openServer } from './postgres.mjs'
 import { replicas } from './replicas.mjs'
@@ -20,6 +21,7 @@ const parts = [
   'matching',
   'steps',
   'claims',
+  'deliveries',
   'timers',
   'tick',
   'lateness',
@@ -57,6 +59,7 @@ try {
   if (chosen.includes('matching')) await matching(server, { quick })
   if (chosen.includes('steps')) await steps(server, { seconds, rounds, quick })
   if (chosen.includes('claims')) await claims(server, { rounds, quick })
+  if (chosen.includes('deliveries')) await deliveries(server, { rounds, quick })
   if (chosen.includes('timers')) await timers(server, { rounds, quick })
   if (chosen.includes('tick')) await tick(server, { quick })
   if (chosen.includes('lateness')) await lateness(server, { quick })
