@@ -31,9 +31,8 @@ work() { # What this worker can do: a task prints an outcome, and is killed when
 send() { # Until it is answered: curl waits and repeats after lost connections, 429 and 5xx.
   until status=$(curl -s --retry 4 --retry-all-errors -m 30 -o "$dir/${1##*/}" -w '%{http_code}' -d @- \
     -H 'content-type: application/json' "$url/$1" <<<"$2") && ((status < 500 && status != 429)); do
-    [[ ! $leaving ]] || exit 1
-  done
-  ((status < 300))
+    [[ ! $leaving ]] && kill -0 $$ || exit 1 # Nobody waits for it any more.
+  done && ((status < 300))
 }
 tell() { send "$id/$1" "{\"lease_token\":$(part lease_token)$2}"; }
 told() { [[ $(pick "$2" <"$dir/$1") == "$3" ]]; }
@@ -42,13 +41,14 @@ keep() { while sleep "$1" && kill -0 $$ && beat; do :; done 2>/dev/null; kill --
 lists=${CONTROLLERS:+",\"controllers\":[\"${CONTROLLERS//,/\",\"}\"]"}${TASKS:+",\"tasks\":[\"${TASKS//,/\",\"}\"]"}
 while [[ ! $leaving ]]; do
   send claim "{\"worker_id\":\"${WORKER_ID:-bash-$$}\",\"wait\":\"PT20S\"$lists}" & job=$!
+  [[ ! $leaving ]] || kill -- "-$job" # The signal came before its number was known.
   wait "$job" 2>/dev/null || exit $((leaving ? 0 : 1))
   pick items <"$dir/claim" | sed 's/^\[//; s/\]$//' >"$dir/step"
   id=$(part id | tr -d '"') saved=$(part checkpoint) && [[ $id ]] || continue
   echo "${saved:-null}" >"$dir/checkpoint" && echo '{}' >"$dir/heartbeat"
   quarter=$(awk -F'[^0-9.]+' '{ print (86400 + ($5 - $11) * 3600 + ($6 - $12) * 60 + $7 - $13) % 86400 / 4 }' \
     <<<"$(part lease_until) $(part updated_at)") # Of the lease, by the clock of the service.
-  work >"$dir/work" & job=$!; keep "$quarter" & heart=$!
+  work >"$dir/work" & job=$!; keep "$quarter" & heart=$!; [[ ! $leaving ]] || kill -- "-$job"
   wait "$job" 2>/dev/null; code=$?
   { kill -- "-$heart"; wait "$heart"; } 2>/dev/null
   if told heartbeat code '"lease_lost"'; then continue; fi # Somebody else has the step.
