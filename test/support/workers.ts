@@ -33,20 +33,32 @@ export function startWorker(command: string, env: Record<string, string>): Child
   return child
 }
 
-/** Sends a signal to a process and all that it has started: what befalls a whole machine. */
+/**
+ * Sends a signal to a process and all that it has started: what befalls a whole machine. Each is stopped
+ * before its children are looked up, so that it starts no more meanwhile.
+ */
 export function signalAll(child: ChildProcess, signal: NodeJS.Signals): void {
+  const { pid: root, exitCode, signalCode } = child
+  if (root === undefined || exitCode !== null || signalCode !== null) return
+  const family = [root]
+  for (const parent of family) {
+    send(parent, 'SIGSTOP')
+    family.push(...childrenOf(parent))
+  }
+  if (signal !== 'SIGSTOP') for (const pid of family) send(pid, signal)
+}
+
+function childrenOf(parent: number): number[] {
   const rows = execFileSync('ps', ['-eo', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n')
   const pairs = rows.map((row) => row.trim().split(/\s+/).map(Number))
-  const family = [child.pid ?? 0]
-  for (const parent of family) {
-    for (const [pid = 0, ppid] of pairs) if (ppid === parent) family.push(pid)
-  }
-  for (const pid of family) {
-    try {
-      process.kill(pid, signal)
-    } catch {
-      // It has ended meanwhile.
-    }
+  return pairs.flatMap(([pid = 0, ppid]) => (ppid === parent ? [pid] : []))
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // It has ended meanwhile.
   }
 }
 
