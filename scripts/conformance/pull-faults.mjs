@@ -26,9 +26,21 @@ export const lostAnswers = {
     retry_after_claim: [8, 'claims again after 429 when Retry-After is over'],
   },
   async run(stage, decide) {
+    // Faults are there before what they are for: the worker may be quick.
+    let lostOne = false
+    stage.play((seen) => {
+      if (lostOne || !isReport(stage, seen, 'once')) return undefined
+      lostOne = true
+      return 'lose'
+    })
+    let delayed = false
+    stage.play((seen) => {
+      if (delayed || !isReport(stage, seen, 'later')) return undefined
+      delayed = true
+      return { ...overloaded, headers: { ...overloaded.headers, 'retry-after': '2' } }
+    })
     stage.start()
     const { step } = await stage.give('succeed', { once: true })
-    stage.play((one) => (isReport(one, step) && !answered(stage, step) ? 'lose' : undefined))
     await stage.wait(() => stage.reportsOf(step).length > 1, 15_000)
     const [one, two] = stage.reportsOf(step)
     const same = isDeepStrictEqual([one?.token, one?.outcome], [two?.token, two?.outcome])
@@ -39,26 +51,22 @@ export const lostAnswers = {
     decide('runs_once', grants === 1 ? null : `The step was given ${grants} times.`)
 
     const later = await stage.give('succeed', { later: true })
-    stage.play((seen) =>
-      isReport(seen, later.step) && !answered(stage, later.step)
-        ? { ...overloaded, headers: { ...overloaded.headers, 'retry-after': '2' } }
-        : undefined,
-    )
     await stage.wait(() => stage.reportsOf(later.step).length > 1, 12_000)
     const [early, repeat] = stage.reportsOf(later.step)
     decide('retry_after_report', tooEarly(early?.seen.answeredAt, repeat?.at))
 
     await stage.settled(later.step)
-    // The claim that waits now is answered by this step, and the next one is refused.
-    const { step: last } = await stage.give('succeed', { last: true })
-    await stage.given(last)
+    // The claim that waits now is answered by this step, and the next one is refused, however soon it comes.
+    const isLast = ({ input }) => input?.last === true
     let refused = null
     stage.play((seen) => {
-      if (seen.kind !== 'claim' || refused !== null) return undefined
+      const given = stage.seen.some(({ answer }) => answer?.items?.some?.(isLast))
+      if (seen.kind !== 'claim' || !given || refused !== null) return undefined
       refused = seen
       return { ...overloaded, status: 429, headers: { ...overloaded.headers, 'retry-after': '2' } }
     })
-    await stage.wait(() => refused, 5_000)
+    await stage.give('succeed', { last: true })
+    await stage.wait(() => refused, 8_000)
     const after = () =>
       stage.seen.find(({ kind, at }) => kind === 'claim' && at > (refused?.at ?? Infinity))
     await stage.wait(after, 8_000)
@@ -66,15 +74,10 @@ export const lostAnswers = {
   },
 }
 
-function isReport({ kind, step: of, body }, step) {
-  return of === step
-    ? kind === 'outcome'
-    : Boolean(body?.items?.some?.(({ step_id }) => step_id === step))
-}
-
-/** Whether something was done to a report of this step already. */
-function answered(stage, step) {
-  return stage.reportsOf(step).some(({ seen }) => seen.status !== null)
+/** Whether it reports of a step that has this member in its input. */
+function isReport(stage, { kind, step, body }, mark) {
+  const steps = kind === 'outcomes' ? (body?.items ?? []).map((item) => item?.step_id) : [step]
+  return kind.startsWith('outcome') && steps.some((one) => stage.inputOf(one)?.[mark] === true)
 }
 
 function tooEarly(refusedAt, at) {
@@ -92,10 +95,13 @@ export const lostLeases = {
     goes_on_after_loss: [7, 'takes the next step after a lost one'],
   },
   async run(stage, decide) {
+    stage.play((seen) => (isReport(stage, seen, 'drop') ? lost : undefined))
+    stage.play(({ kind, step }) =>
+      kind === 'heartbeat' && stage.inputOf(step)?.stop === true ? lost : undefined,
+    )
     stage.start()
     const once = { timeouts: { heartbeat: 'PT3S' }, retry: { max_attempts: 1 } }
-    const first = await stage.give('slow', { ms: 300 })
-    stage.play((one) => (isReport(one, first.step) ? lost : undefined))
+    const first = await stage.give('slow', { ms: 300, drop: true })
     await stage.wait(() => stage.reportsOf(first.step).length > 0, 15_000)
     await sleep(2_000)
     const calls = stage.seen.filter(({ step, kind }) => step === first.step && kind !== 'heartbeat')
@@ -103,8 +109,7 @@ export const lostLeases = {
     const words = reports === 0 ? 'It reported nothing.' : `It reported ${reports} times.`
     decide('drops_result', reports === 1 ? null : words)
 
-    const second = await stage.give('slow', { ms: 60_000 }, once)
-    stage.play((one) => (one.kind === 'heartbeat' && one.step === second.step ? lost : undefined))
+    const second = await stage.give('slow', { ms: 60_000, stop: true }, once)
     const told = await stage.wait(() => stage.beatsOf(second.step)[0], 12_000)
     if (told === null) return decide('stops_when_lost', 'It sent no heartbeat, so it was not told.')
     const goes = await stage.goesOn()

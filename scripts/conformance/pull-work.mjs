@@ -27,7 +27,7 @@ export const tasks = {
     const name = grant.body?.worker_id
     decide('names_itself', name === 'worker-1' ? null : `It claimed as ${JSON.stringify(name)}.`)
     const echo = async (input, { step }) => {
-      const found = await stage.settled(step)
+      const found = await stage.settled(step, 20_000)
       if (found?.status !== 'succeeded') return `The step is ${found?.status ?? 'not settled'}.`
       return isDeepStrictEqual(found.result, input) ? null : 'The result is not the input.'
     }
@@ -133,7 +133,7 @@ export const heartbeats = {
     const short = { timeouts: { heartbeat: 'PT5S' }, retry: { max_attempts: 1 } }
     const { step } = await stage.give('slow', { ms: 1.4 * lease }, short)
     const { grant } = await stage.given(step, 15_000)
-    const found = await stage.settled(step)
+    const found = await stage.settled(step, 20_000)
     const marks = [grant.answeredAt, ...stage.beatsOf(step).map(({ at }) => at)]
     const end = stage.reportsOf(step)[0]?.at ?? grant.answeredAt + 1.4 * lease
     const gaps = [...marks.filter((at) => at < end), end].map(

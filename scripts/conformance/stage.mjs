@@ -25,6 +25,9 @@ export async function openStage(service, command, patience) {
   const grantsOf = (step) =>
     seen.filter(({ answer }) => answer?.items?.some?.(({ id }) => id === step))
 
+  /** The input of a step that the worker was given. */
+  const inputOf = (step) => grantsOf(step)[0]?.answer.items.find(({ id }) => id === step)?.input
+
   /** What was reported of a step, one by one or in a batch. */
   const reportsOf = (step) =>
     seen.flatMap((one) => {
@@ -46,6 +49,7 @@ export async function openStage(service, command, patience) {
     play: proxy.play,
     seen,
     grantsOf,
+    inputOf,
     reportsOf,
     beatsOf: (step) => seen.filter((one) => one.kind === 'heartbeat' && one.step === step),
     releasesOf: (step) => seen.filter((one) => one.kind === 'release' && one.step === step),
