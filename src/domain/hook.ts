@@ -2,6 +2,7 @@
 
 import type { EventKind } from './event.ts'
 import type { FlowStatus } from './flow.ts'
+import type { SigningSecret } from './signing-secret.ts'
 import type { Timestamp } from './time.ts'
 
 export const payloadStyles = ['thin', 'full'] as const
@@ -11,13 +12,6 @@ export type PayloadStyle = (typeof payloadStyles)[number]
 export const deliveryStatuses = ['pending', 'delivered', 'failed'] as const
 /** `failed` is final: all attempts were made, or there is nobody to deliver to. */
 export type DeliveryStatus = (typeof deliveryStatuses)[number]
-
-/** A secret that signs deliveries, until it expires. */
-export interface HookSecret {
-  secret: string
-  created_at: Timestamp
-  expires_at: Timestamp | null
-}
 
 /** Which events are told to whom, and how. */
 export interface HookDefinition {
@@ -45,7 +39,7 @@ export interface HookRecord extends HookDefinition {
   enabled: boolean
   disabled_reason: string | null
   disabled_at: Timestamp | null
-  secrets: HookSecret[]
+  secrets: SigningSecret[]
   last_success_at: Timestamp | null
   /** Since when every attempt has failed. */
   first_failure_at: Timestamp | null
@@ -76,9 +70,4 @@ const statusesAfter: Partial<Record<EventKind, FlowStatus>> = {
 /** The status that a flow has after an event. Most kinds leave it as it was before. */
 export function statusAfter(kind: EventKind, before: FlowStatus): FlowStatus {
   return statusesAfter[kind] ?? before
-}
-
-/** The secrets that sign at a time. */
-export function liveSecrets(secrets: readonly HookSecret[], now: Timestamp): HookSecret[] {
-  return secrets.filter(({ expires_at }) => expires_at === null || expires_at > now)
 }

@@ -1,6 +1,5 @@
 // What callers do with controllers: say where their steps are pushed to and how those are retried.
 
-import { createHash } from 'node:crypto'
 import {
   type ControllerDefinition,
   type ControllerRecord,
@@ -26,7 +25,7 @@ import { type KeyedReply, keyedChange } from './keyed-change.ts'
 import type { Report } from './notice.ts'
 import { checkOutboundUrl, type OutboundRules } from './outbound-url.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
-import { checkSecret, newSecret } from './signing.ts'
+import { checkSecret, fingerprintOf, newSecret } from './signing.ts'
 
 /** A controller as it may be shown: of its secrets only what tells those apart that still sign. */
 export type ControllerView = Omit<ControllerRecord, 'secrets'> & {
@@ -189,9 +188,4 @@ function viewOf({ now, secrets, ...controller }: ControllerReading): ControllerV
       expires_at,
     })),
   }
-}
-
-/** Enough of a hash to tell secrets apart, too little to be one. */
-function fingerprintOf(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex').slice(0, 8)
 }

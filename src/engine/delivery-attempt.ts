@@ -1,7 +1,7 @@
 // One attempt at a delivery: the request that is sent, and what its answer means.
 
 import { nextAttemptAfter, retryAfterMillis } from '../domain/delivery-schedule.ts'
-import { liveSecrets } from '../domain/hook.ts'
+import { liveSecrets } from '../domain/signing-secret.ts'
 import type { ClaimedDelivery } from '../store/delivery-queue.ts'
 import type { AttemptResult } from '../store/delivery-results.ts'
 import type { OutboundAnswer, OutboundRequest } from './outbound.ts'

@@ -8,7 +8,7 @@ import type { Timestamp } from '../domain/time.ts'
 import type { NewHookRow } from '../store/hooks.ts'
 import { mintId } from './ids.ts'
 import { checkOutboundUrl, type OutboundRules } from './outbound-url.ts'
-import { checkSecret, newSecret } from './signing.ts'
+import { checkSecret, fingerprintOf, newSecret } from './signing.ts'
 
 /** A hook as it may be shown: of its secrets only what tells them apart. */
 export type HookView = Omit<
@@ -76,9 +76,4 @@ export function viewOf(hook: HookRecord): HookView {
     created_at: hook.created_at,
     updated_at: hook.updated_at,
   }
-}
-
-/** Enough of a hash to tell secrets apart, too little to be one. */
-function fingerprintOf(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex').slice(0, 8)
 }

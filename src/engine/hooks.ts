@@ -1,9 +1,10 @@
 // What callers do with hooks: make, read, change and remove them, and change their secrets.
 
 import { FlowError, flowNotFound } from '../domain/errors.ts'
-import { type HookDefinition, type HookRecord, liveSecrets, maxFlowHooks } from '../domain/hook.ts'
+import { type HookDefinition, type HookRecord, maxFlowHooks } from '../domain/hook.ts'
 import { isId, shardIndexOf } from '../domain/id.ts'
 import { shardToken } from '../domain/shard.ts'
+import { liveSecrets } from '../domain/signing-secret.ts'
 import type { Runner, Scope } from '../store/db.ts'
 import {
   countHooks,

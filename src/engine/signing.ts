@@ -1,6 +1,6 @@
 // Signatures of Standard Webhooks 1.0.0 (https://www.standardwebhooks.com): made here, and checked with the same.
 
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { invalid } from '../domain/errors.ts'
 
 const prefix = 'whsec_'
@@ -71,4 +71,9 @@ export function standardSignature(
 /** Some senders show their secrets without the prefix. */
 function keyOf(secret: string): Buffer {
   return Buffer.from(secret.startsWith(prefix) ? secret.slice(prefix.length) : secret, 'base64')
+}
+
+/** Enough of a hash to tell secrets apart, too little to be one. */
+export function fingerprintOf(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex').slice(0, 8)
 }

@@ -1,6 +1,5 @@
 // What callers do with the sources of inbound webhooks: define, read, replace and remove them.
 
-import { createHash } from 'node:crypto'
 import { FlowError, invalid } from '../domain/errors.ts'
 import {
   reservedSourceId,
@@ -22,6 +21,7 @@ import type { Caller, ChangeOptions } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { type KeyedReply, keyedChange } from './keyed-change.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
+import { fingerprintOf } from './signing.ts'
 
 /** A source as it may be shown: of its secrets only what tells them apart. */
 export type SourceView = Omit<SourceRecord, 'secrets'> & { secrets: { fingerprint: string }[] }
@@ -176,9 +176,4 @@ function viewOf(source: SourceRecord): SourceView {
     created_at: source.created_at,
     updated_at: source.updated_at,
   }
-}
-
-/** Enough of a hash to tell secrets apart, too little to be one. */
-function fingerprintOf(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex').slice(0, 8)
 }

@@ -3,7 +3,7 @@
 
 import type { EventKind } from '../domain/event.ts'
 import type { FlowStatus } from '../domain/flow.ts'
-import type { HookSecret } from '../domain/hook.ts'
+import type { SigningSecret } from '../domain/signing-secret.ts'
 import type { Timestamp } from '../domain/time.ts'
 import { type Runner, rows, type Scope } from './db.ts'
 import { type Sql, sql } from './sql.ts'
@@ -145,7 +145,7 @@ export interface ClaimedDelivery {
   /** What to send, as JSON. */
   body: string
   url: string
-  secrets: HookSecret[]
+  secrets: SigningSecret[]
   /** The database's time of the claim. */
   now: Timestamp
 }

@@ -2,7 +2,8 @@
 
 import { expect, test } from 'vitest'
 import { eventKinds } from '../../src/domain/event.ts'
-import { liveSecrets, statusAfter } from '../../src/domain/hook.ts'
+import { statusAfter } from '../../src/domain/hook.ts'
+import { liveSecrets } from '../../src/domain/signing-secret.ts'
 import { later, start } from '../support/flow-samples.ts'
 
 const changing = ['created', 'started', 'waiting', 'resumed', 'reopened']
