@@ -12,6 +12,14 @@ export interface Caller {
   actor: string
   /** How many deliveries of hooks led to this request, one after the other; 0 when absent. */
   depth?: number
+  /** The only owner whose flows the caller sees and makes; all other flows do not exist for it. Any when absent. */
+  owner_session_key?: string
+  /** Who asks for the flows that it makes, when its credential says so. */
+  requester_origin?: string
+  /** The only controllers whose flows and steps the caller sees and works on. Any when absent. */
+  controllers?: readonly string[]
+  /** How far ahead its timers may be, in milliseconds. Any when absent. */
+  timer_max_horizon?: number
 }
 
 /** What may stand beside any change. */
