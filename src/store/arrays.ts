@@ -107,7 +107,10 @@ const writers: { [Type in ArrayType]: (value: never, at: number) => number } = {
     scratch[at] = 1
     return writeText(JSON.stringify(value), at + 1)
   },
-  timestamptz: (value: string, at) => scratch.writeBigInt64BE(microsecondsOf(value), at),
+  timestamptz(value: string, at) {
+    if (value !== lastTime.text) lastTime = timeOf(value)
+    return scratch.writeUInt32BE(lastTime.low, scratch.writeInt32BE(lastTime.high, at))
+  },
   uuid(value: string, at) {
     let end = at
     for (let i = 0; i < value.length; i += 2) {
@@ -117,7 +120,14 @@ const writers: { [Type in ArrayType]: (value: never, at: number) => number } = {
     if (end !== at + 16) throw new RangeError(`${value} is no UUID`)
     return end
   },
-  xid8: (value: string, at) => scratch.writeBigUInt64BE(BigInt(value), at),
+  xid8(value: string, at) {
+    const number = Number(value)
+    if (!Number.isSafeInteger(number)) return scratch.writeBigUInt64BE(BigInt(value), at)
+    return scratch.writeUInt32BE(
+      number % word,
+      scratch.writeUInt32BE(Math.floor(number / word), at),
+    )
+  },
 }
 
 function writeText(value: string, at: number): number {
@@ -136,14 +146,15 @@ function nibble(code: number): number {
   return letter
 }
 
+const word = 2 ** 32
 /** What the server counts times from: the beginning of 2000, in milliseconds of ours. */
 const epoch = Date.UTC(2000, 0, 1)
 /** A batch says the same few times again and again. */
-let lastTime = { text: '', microseconds: 0n }
+let lastTime = timeOf('2000-01-01T00:00:00.000Z')
 
-function microsecondsOf(text: string): bigint {
-  if (lastTime.text === text) return lastTime.microseconds
+/** A time in microseconds, as two words: as one number it would lose its last digits after 2255. */
+function timeOf(text: string): { text: string; high: number; low: number } {
   const microseconds = BigInt(Date.parse(text) - epoch) * 1000n
-  lastTime = { text, microseconds }
-  return microseconds
+  const high = Number(microseconds >> 32n)
+  return { text, high, low: Number(microseconds & 0xffff_ffffn) }
 }

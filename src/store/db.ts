@@ -112,8 +112,16 @@ export async function inTransaction<Value>(
 const timestamptz = 1184
 const int8 = 20
 
+/** Rows have the same few times again and again. */
+let lastTime = { server: '', wire: '' }
+
 /** `2026-04-23 15:00:00.12+00`, as the server writes it, to RFC 3339 in UTC with milliseconds. */
 export function timestampFromServer(text: string): string {
+  if (text !== lastTime.server) lastTime = { server: text, wire: toWire(text) }
+  return lastTime.wire
+}
+
+function toWire(text: string): string {
   if (text.endsWith('+00') && text.length >= 22 && text[4] === '-') {
     const fraction = text.length === 22 ? '.000' : text.slice(19, -3).padEnd(4, '0').slice(0, 4)
     return `${text.slice(0, 10)}T${text.slice(11, 19)}${fraction}Z`

@@ -236,7 +236,9 @@ export async function insertFlows(
         returning id),
       e as (
         insert into flow_events (${eventColumns.names})
-        select ${eventColumns.namesOfE} from ${eventTable(events)} join n on n.id = e.flow_id)
+        select ${eventColumns.namesOfE} from ${eventTable(events)}
+        -- Said so that it is hashed: as a join, each event would be held against each flow.
+        where (e.flow_id in (select n.id from n)) is true)
       select id from n`,
   )
   return new Set(inserted.map((row) => row.id))
