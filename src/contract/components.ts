@@ -6,6 +6,7 @@ import { engineComponents } from './engine.ts'
 import { eventComponents } from './event.ts'
 import { explainComponents } from './explain.ts'
 import { flowComponents } from './flow.ts'
+import { flowBatchComponents } from './flow-batch.ts'
 import { hookComponents } from './hook.ts'
 import { inboundComponents } from './inbound.ts'
 import type { Component } from './kit.ts'
@@ -23,6 +24,7 @@ import { waitComponents } from './wait.ts'
 
 export const components: readonly Component[] = [
   ...flowComponents,
+  ...flowBatchComponents,
   ...waitComponents,
   ...signalComponents,
   ...linkComponents,

@@ -162,7 +162,7 @@ const FlowHookSchema = requestBody('FlowHook', hookMembers, {
   example: { url: 'https://example.com/hooks/taskflow', kinds: ['finished', 'failed'] },
 })
 
-const CreatedHookSchema = answerBody(
+export const CreatedHookSchema = answerBody(
   'CreatedHook',
   {
     id: id('The id of the hook.'),
@@ -250,6 +250,7 @@ export const CreateFlowSchema = requestBody(
     },
   },
 )
+export type CreateFlow = Static<typeof CreateFlowSchema>
 
 export const ResumeFlowSchema = requestBody(
   'ResumeFlow',

@@ -15,6 +15,7 @@ import { eventStreamRoutes } from './routes/event-streams.ts'
 import { eventRoutes } from './routes/events.ts'
 import { explainRoutes } from './routes/explain.ts'
 import { flowActionRoutes } from './routes/flow-actions.ts'
+import { flowBatchRoutes } from './routes/flow-batch.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -66,6 +67,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
   // In the order of the document.
   for (const routes of [
     flowRoutes,
+    flowBatchRoutes,
     flowActionRoutes,
     flowSignalRoutes,
     explainRoutes,

@@ -17,7 +17,7 @@ import { waitKinds } from '../../domain/wait.ts'
 import type { FlowFilter } from '../../engine/flows.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
-import { flowInput } from '../flow-spec.ts'
+import { flowRequest } from '../flow-spec.ts'
 import { changeHeaders, changeOptions, etag, knownRevisions } from '../headers.ts'
 import { waitMillis, whileWanted } from '../long-poll.ts'
 import { flowIdOf, flowParams, noQuery, notModified, pageRequest } from '../params.ts'
@@ -99,22 +99,12 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       },
     },
     async (request, reply) => {
-      const { body } = request
-      if (body.key !== undefined && body.routing_key !== undefined) {
-        throw invalid(
-          '/routing_key',
-          'not_together',
-          'Send key or routing_key: a key already says where the flow is stored.',
-        )
-      }
       if (request.headers['if-match'] !== undefined) {
         throw invalid('if-match', 'not_applicable', 'A new flow has no revision: send no If-Match.')
       }
-      const { hooks: asked, ...input } = body
-      const hooks = asked?.map(({ kinds, ...hook }) => ({ ...hook, ...(kinds && { kinds }) }))
       const result = await engine.flows.create(
         callerOf(request),
-        { ...flowInput(input, ''), ...(hooks && { hooks }) },
+        flowRequest(request.body),
         changeOptions(request),
       )
       changeHeaders(reply, result)
