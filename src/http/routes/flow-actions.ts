@@ -20,6 +20,7 @@ import type { ErrorCode } from '../../domain/errors.ts'
 import { parseDuration, parseTimestamp } from '../../domain/formats.ts'
 import { shardIndexOf } from '../../domain/id.ts'
 import { mintId } from '../../engine/ids.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { changeHeaders, changeOptions } from '../headers.ts'
@@ -71,6 +72,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(EmptySchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     (request, reply) => change(request, reply, flowIdOf(request.params), { type: 'start' }),
   )
@@ -88,6 +90,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(WaitRequestSchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     async (request, reply) => {
       const flowId = flowIdOf(request.params)
@@ -120,6 +123,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(MoveTimerSchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     (request, reply) =>
       change(request, reply, flowIdOf(request.params), {
@@ -141,6 +145,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(ResumeFlowSchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     (request, reply) =>
       change(request, reply, flowIdOf(request.params), { type: 'resume', ...request.body }),
@@ -159,6 +164,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(UpdateFlowStateSchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     (request, reply) =>
       change(request, reply, flowIdOf(request.params), { type: 'update_state', ...request.body }),
@@ -176,6 +182,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(FinishFlowSchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     (request, reply) =>
       change(request, reply, flowIdOf(request.params), { type: 'finish', ...request.body }),
@@ -194,6 +201,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(FailFlowSchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     (request, reply) =>
       change(request, reply, flowIdOf(request.params), { type: 'fail', ...request.body }),
@@ -212,6 +220,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(RequestFlowCancelSchema),
         response: flow,
       },
+      config: needs('flows:cancel'),
     },
     (request, reply) => {
       const { reason, grace } = request.body
@@ -235,6 +244,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(CancelFlowSchema),
         response: flow,
       },
+      config: needs('flows:cancel'),
     },
     (request, reply) =>
       change(request, reply, flowIdOf(request.params), { type: 'cancel', ...request.body }),

@@ -11,6 +11,7 @@ import {
   signalReceipt,
 } from '../../contract/signal.ts'
 import { signalOutcomes } from '../../domain/signal.ts'
+import { needsAll } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { flowInput } from '../flow-spec.ts'
@@ -54,6 +55,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         body: ref(SendSignalSchema),
         response: { 201: ref(SignalReceiptSchema) },
       },
+      config: needsAll('signals:write'),
     },
     async (request, reply) => {
       const { topic, correlation_id, deliver, start_if_absent, ...carried } = request.body
@@ -88,6 +90,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: listQuery,
         response: { 200: ref(SignalPageSchema) },
       },
+      config: needsAll('signals:read'),
     },
     async (request) => {
       const { limit: _, cursor: __, ...filter } = request.query
@@ -109,6 +112,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: noQuery,
         response: { 200: ref(SignalSchema) },
       },
+      config: needsAll('signals:read'),
     },
     async (request) =>
       presentSignal(await engine.signals.get(callerOf(request), request.params.signal_id)),
@@ -128,6 +132,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: noQuery,
         response: { 200: ref(SignalSchema) },
       },
+      config: needsAll('signals:write'),
     },
     async (request, reply) => {
       const result = await engine.signals.redeliver(
