@@ -45,7 +45,7 @@ describe('a wrong start', () => {
   it('refuses an address that others can reach', async () => {
     const service = spawnService({ PORT: '0', HOST: '0.0.0.0' })
     expect((await service.exited).code).toBe(2)
-    expect(service.log()).toContain('TASKFLOW_ALLOW_OPEN=true')
+    expect(service.log()).toContain('Set TASKFLOW_ADMIN_KEY')
   })
 
   it('refuses an unknown command', async () => {

@@ -10,9 +10,11 @@ import {
   SignalSchema,
   signalReceipt,
 } from '../../contract/signal.ts'
+import { permits } from '../../domain/binding.ts'
+import { FlowError } from '../../domain/errors.ts'
 import { signalOutcomes } from '../../domain/signal.ts'
 import { needsAll } from '../access.ts'
-import { callerOf } from '../caller.ts'
+import { callerOf, grantsOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { flowInput } from '../flow-spec.ts'
 import { replayHeader, unconditionalOptions } from '../headers.ts'
@@ -59,6 +61,13 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
     },
     async (request, reply) => {
       const { topic, correlation_id, deliver, start_if_absent, ...carried } = request.body
+      if (start_if_absent !== undefined && !permits(grantsOf(request), 'flows:write')) {
+        throw new FlowError(
+          'forbidden',
+          'This key does not allow flows:write, which start_if_absent needs.',
+          { action: 'flows:write', pointer: '/start_if_absent' },
+        )
+      }
       const fate = await engine.signals.send(
         callerOf(request),
         {
