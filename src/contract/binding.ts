@@ -80,6 +80,7 @@ const boundMembers = {
   timer_max_horizon: Type.Optional(
     nullableText({
       format: 'duration',
+      examples: ['P30D'],
       description:
         'How far ahead timers may be, such as `P30D`. As far as anybody’s when null or absent.',
     }),
@@ -143,6 +144,7 @@ const boundAnswer = {
   }),
   timer_max_horizon: nullableText({
     format: 'duration',
+    examples: ['P30D'],
     description: 'How far ahead its timers may be; null: as far as anybody’s.',
   }),
   rate: nullable(RateSchema),

@@ -44,13 +44,14 @@ declare module 'fastify' {
 }
 
 export interface AccessOptions {
-  credentials: Credentials
+  /** Asked when a request comes, and not before. */
+  engine: { readonly credentials: Credentials }
   /** Whether the service is only for this machine and needs no key: then it must be told from web pages. */
   hosts: ReadonlySet<string> | null
 }
 
 /** Holds every route that is registered from now on to what it asks for. */
-export function guardRoutes(app: FastifyInstance, { credentials, hosts }: AccessOptions): void {
+export function guardRoutes(app: FastifyInstance, { engine, hosts }: AccessOptions): void {
   app.decorateRequest('identity', null)
   app.addHook('onRoute', (route: RouteOptions) => {
     if (route.config?.access !== undefined) return
@@ -75,6 +76,7 @@ export function guardRoutes(app: FastifyInstance, { credentials, hosts }: Access
   })
 
   async function identify(request: FastifyRequest, reply: FastifyReply): Promise<Identity> {
+    const { credentials } = engine
     const key = bearerOf(request)
     const identity = key === undefined ? credentials.anonymous : await credentials.authenticate(key)
     if (identity === null) {

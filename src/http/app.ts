@@ -77,7 +77,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
   }
   // Before the body is read, and before any answer that is kept for repeats.
   app.addHook('onRequest', (request, _reply, next) => next(loopFault(request)))
-  guardRoutes(app, { credentials: engine.credentials, hosts })
+  guardRoutes(app, { engine, hosts })
   registerOpenApi(app, version)
   app.register(rootRoutes)
   // In the order of the document.

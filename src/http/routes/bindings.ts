@@ -64,7 +64,7 @@ export const bindingRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         summary: 'Create a binding',
         description:
           'Says who a caller is and what it may do. It has no key yet: `POST /bindings/{binding_id}/keys` makes one.',
-        'x-problems': ['already_exists', 'forbidden'],
+        'x-problems': ['already_exists'],
         querystring: noQuery,
         body: ref(CreateBindingSchema),
         response: { 201: ref(BindingSchema) },
@@ -138,7 +138,7 @@ export const bindingRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         summary: 'Mint a narrower key',
         description:
           'Makes a key that may no more than the one it is minted from, for a time: for a browser, a task, a third party. It ends with that one. What is left out is as that one has it.',
-        'x-problems': ['forbidden', 'limit_exceeded'],
+        'x-problems': ['limit_exceeded'],
         querystring: noQuery,
         body: ref(MintKeySchema),
         response: { 201: ref(CreatedKeySchema) },
@@ -195,7 +195,7 @@ export const bindingRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         tags,
         summary: 'Change a binding',
         description: 'Holds for all its keys, in every process within five seconds.',
-        'x-problems': ['not_found', 'forbidden'],
+        'x-problems': ['not_found'],
         params: bindingParams,
         querystring: noQuery,
         body: ref(UpdateBindingSchema),
@@ -250,7 +250,7 @@ export const bindingRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         summary: 'Create a key',
         description:
           'The key is shown once. A binding has two at most that work, so that one replaces the other without a pause.',
-        'x-problems': ['not_found', 'forbidden', 'limit_exceeded'],
+        'x-problems': ['not_found', 'limit_exceeded'],
         params: bindingParams,
         querystring: noQuery,
         body: ref(CreateKeySchema),

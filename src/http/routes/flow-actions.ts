@@ -86,7 +86,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         summary: 'Let a flow wait',
         description:
           'From `running` to `waiting`. The wait has an id of its own, which whatever ends it names. When a signal was kept for it, the flow is running again in the same step. With `link`, the answer has a link by which others can end the wait, once; no later answer shows it.',
-        'x-problems': [...moving, 'limit_exceeded'],
+        'x-problems': [...moving, 'limit_exceeded', 'timer_horizon_exceeded'],
         body: ref(WaitRequestSchema),
         response: flow,
       },
@@ -119,7 +119,13 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         summary: 'Move a pending timer',
         description:
           'Sets another time for the one timer that the flow waits on. The wait keeps its id.',
-        'x-problems': ['not_found', 'wait_conflict', 'already_terminal', 'cancel_pending'],
+        'x-problems': [
+          'not_found',
+          'wait_conflict',
+          'already_terminal',
+          'cancel_pending',
+          'timer_horizon_exceeded',
+        ],
         body: ref(MoveTimerSchema),
         response: flow,
       },

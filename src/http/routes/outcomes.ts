@@ -91,6 +91,7 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
           'wait_conflict',
           'step_conflict',
           'limit_exceeded',
+          'timer_horizon_exceeded',
         ],
         params: stepIdParams,
         querystring: noQuery,
