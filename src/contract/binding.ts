@@ -117,7 +117,6 @@ export const CreateBindingSchema = requestBody(
     },
   },
 )
-export type CreateBinding = Static<typeof CreateBindingSchema>
 
 export const UpdateBindingSchema = requestBody(
   'UpdateBinding',
