@@ -21,7 +21,7 @@ COPY --from=build /app/dist dist
 COPY package.json LICENSE LICENSE-MIT LICENSE-APACHE ./
 COPY migrations migrations
 # The image has no embedded PostgreSQL: DATABASE_URL must be set. HOST stays on loopback until the
-# operator opens it, because there are no credentials yet: see docs/running.md.
+# operator opens it, together with TASKFLOW_ADMIN_KEY: see docs/security.md.
 USER node
 EXPOSE 3000
 # Node is PID 1 and handles SIGTERM itself; no shell stands between.

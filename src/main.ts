@@ -81,9 +81,17 @@ async function serve(config: Config, logger: pino.Logger): Promise<void> {
   })
   try {
     const address = await service.listen()
-    const facts = { address, place: service.place }
+    const keys = config.TASKFLOW_ADMIN_KEY !== undefined
+    const facts = { address, place: service.place, keys }
     if (process.stdout.isTTY) process.stdout.write(startCard(facts))
-    else logger.info({ address, database: databaseName(service.place) }, 'taskflow is ready')
+    else {
+      logger.info({ address, database: databaseName(service.place) }, 'taskflow is ready')
+      if (!keys) {
+        logger.warn(
+          'there is no TASKFLOW_ADMIN_KEY: everybody on this machine may do everything, and nobody else can connect',
+        )
+      }
+    }
   } catch (error) {
     await service.stop()
     throw error

@@ -1,5 +1,6 @@
 // All named schemas of the wire, in the order in which the OpenAPI document lists them.
 
+import { bindingComponents } from './binding.ts'
 import { controllerComponents } from './controller.ts'
 import { deliveryComponents } from './delivery.ts'
 import { engineComponents } from './engine.ts'
@@ -41,6 +42,7 @@ export const components: readonly Component[] = [
   ...memoComponents,
   ...controllerComponents,
   ...eventComponents,
+  ...bindingComponents,
   ...engineComponents,
   ...problemComponents,
 ]

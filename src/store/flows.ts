@@ -290,6 +290,9 @@ export async function readRevisions(
 
 export interface FlowQuery {
   namespace: string
+  /** The only owner, and the only controllers, whose flows the caller sees. */
+  seen_owner?: string
+  seen_controllers?: readonly string[]
   status?: readonly FlowStatus[]
   owner_session_key?: string
   controller_id?: string
@@ -309,6 +312,10 @@ export interface FlowQuery {
 /** Lists flows by creation time, then id. */
 export async function listFlows(scope: Scope, query: FlowQuery): Promise<FlowRecord[]> {
   const where: Sql[] = [sql`f.namespace = ${query.namespace}`]
+  if (query.seen_owner !== undefined) where.push(sql`f.owner_session_key = ${query.seen_owner}`)
+  if (query.seen_controllers !== undefined) {
+    where.push(sql`f.controller_id = any(${query.seen_controllers}::text[])`)
+  }
   const one = query.status?.length === 1 ? query.status[0] : undefined
   // A single status as an equality lets the index give the order.
   if (one !== undefined) where.push(sql`f.status = ${one}`)

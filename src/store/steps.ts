@@ -303,6 +303,8 @@ export async function listSteps(
 
 export interface StepQuery {
   namespace: string
+  /** The only owner, and the only controllers, whose steps the caller sees. */
+  sight: { owner?: string; controllers?: readonly string[] }
   status?: readonly StepStatus[]
   task?: string
   controller_id?: string
@@ -314,7 +316,15 @@ export interface StepQuery {
 /** Steps of a namespace, newest first. */
 export async function findSteps(scope: Scope, query: StepQuery): Promise<StepRecord[]> {
   const where: Sql[] = [sql`s.namespace = ${query.namespace}`]
-  const { status, before } = query
+  const { status, before, sight } = query
+  if (sight.controllers !== undefined) {
+    where.push(sql`s.controller_id = any(${sight.controllers}::text[])`)
+  }
+  if (sight.owner !== undefined) {
+    where.push(sql`exists (
+      select 1 from flows f
+      where f.id = s.flow_id and f.shard = s.shard and f.owner_session_key = ${sight.owner})`)
+  }
   // Said literally, so that the index of the dead serves.
   if (status?.length === 1 && status[0] === 'failed') where.push(sql`s.status = 'failed'`)
   else if (status !== undefined) where.push(sql`s.status = any(${status}::text[])`)

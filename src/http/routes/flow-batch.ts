@@ -8,6 +8,7 @@ import {
 } from '../../contract/flow-batch.ts'
 import { ref } from '../../contract/kit.ts'
 import type { ChangeOptions } from '../../engine/change.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { flowRequest } from '../flow-spec.ts'
@@ -33,6 +34,7 @@ export const flowBatchRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(CreateFlowsSchema),
         response: { 200: ref(CreatedFlowsSchema) },
       },
+      config: needs('flows:write'),
     },
     async (request, reply) => {
       const caller = callerOf(request)

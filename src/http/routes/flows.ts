@@ -15,6 +15,7 @@ import { type FlowRecord, flowStatuses } from '../../domain/flow.ts'
 import { parseTimestamp } from '../../domain/formats.ts'
 import { waitKinds } from '../../domain/wait.ts'
 import type { FlowFilter } from '../../engine/flows.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { flowRequest } from '../flow-spec.ts'
@@ -97,6 +98,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(CreateFlowSchema),
         response: { 200: ref(FlowSchema), 201: ref(CreatedFlowSchema) },
       },
+      config: needs('flows:write'),
     },
     async (request, reply) => {
       if (request.headers['if-match'] !== undefined) {
@@ -131,6 +133,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: listQuery,
         response: { 200: ref(FlowPageSchema) },
       },
+      config: needs('flows:read'),
     },
     async (request) => {
       const { query } = request
@@ -158,7 +161,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: readQuery,
         response: { 200: ref(FlowSchema), 304: notModified },
       },
-      config: { longPoll: true },
+      config: { ...needs('flows:read'), longPoll: true },
     },
     async (request, reply) => {
       const known = knownRevisions(request)
@@ -197,6 +200,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(UpdateFlowSchema),
         response: { 200: ref(FlowSchema) },
       },
+      config: needs('flows:write'),
     },
     async (request, reply) => {
       const result = await engine.flows.change(

@@ -16,6 +16,7 @@ import type { ClaimedStepBody } from '../../contract/step-work.ts'
 import type { StepRecord } from '../../domain/step.ts'
 import type { Caller, ChangeOptions } from '../../engine/change.ts'
 import type { SettleReply } from '../../engine/steps.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import { checkedNext, nextClaim } from '../claim-spec.ts'
 import type { RouteContext } from '../context.ts'
@@ -90,13 +91,14 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
           'wait_conflict',
           'step_conflict',
           'limit_exceeded',
+          'timer_horizon_exceeded',
         ],
         params: stepIdParams,
         querystring: noQuery,
         body: ref(ReportOutcomeSchema),
         response: { 200: ref(SettledStepSchema) },
       },
-      config: { longPoll: true },
+      config: { ...needs('steps:work'), longPoll: true },
     },
     async (request, reply) => {
       const { claim_next, ...report } = request.body
@@ -135,7 +137,7 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(ReportOutcomesSchema),
         response: { 200: ref(ReportedOutcomesSchema) },
       },
-      config: { longPoll: true },
+      config: { ...needs('steps:work'), longPoll: true },
     },
     async (request, reply) => {
       const caller = callerOf(request)
