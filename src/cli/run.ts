@@ -4,7 +4,7 @@ import { CommanderError } from 'commander'
 import { completions } from './completion.ts'
 import { CommandError, Ended, exits } from './errors.ts'
 import { makeProgram } from './program.ts'
-import { styled, type Terminal } from './terminal.ts'
+import { harmless, styled, type Terminal } from './terminal.ts'
 
 /** Runs it. Never throws; what went wrong has been told. */
 export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
@@ -38,9 +38,9 @@ function tell(error: CommandError, json: boolean, terminal: Terminal): void {
   }
   const paint = (style: 'red' | 'dim' | 'green', text: string) =>
     styled(terminal.err, terminal.env, style, text)
-  terminal.err.write(`${paint('red', 'error:')} ${error.message}\n`)
-  terminal.err.write(`${paint('dim', '  why:')} ${error.why}\n`)
-  terminal.err.write(`${paint('green', '  try:')} ${error.repair}\n`)
+  terminal.err.write(`${paint('red', 'error:')} ${harmless(error.message)}\n`)
+  terminal.err.write(`${paint('dim', '  why:')} ${harmless(error.why)}\n`)
+  terminal.err.write(`${paint('green', '  try:')} ${harmless(error.repair)}\n`)
 }
 
 function commandError(error: unknown, argv: readonly string[]): CommandError | null {

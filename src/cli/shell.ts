@@ -3,7 +3,7 @@
 import type { Call } from './request.ts'
 
 /** A word that a POSIX shell reads back as this text. */
-export function quoted(text: string): string {
+function quoted(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 

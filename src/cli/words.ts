@@ -118,9 +118,8 @@ export const eventColumns: readonly Column<FlowEvent>[] = [
 /** One event in one line, for a stream. */
 export function eventLine(event: FlowEvent): string {
   const { revision, kind, at, actor, payload } = event
-  return oneLine(
-    `${at}  ${String(revision).padStart(4)}  ${kind.padEnd(15)} ${actor}  ${JSON.stringify(payload)}`,
-  )
+  const words = [kind.padEnd(15), oneLine(actor), oneLine(JSON.stringify(payload))]
+  return `${at}  ${String(revision).padStart(4)}  ${words.join('  ')}`
 }
 
 /** Why a flow stands still, and the commands that move it. */
@@ -138,7 +137,7 @@ export function explanationWords(explanation: WireExplanation): string[] {
   }
   if (next_actions.length > 0) lines.push('', 'What moves it:')
   for (const action of next_actions) {
-    lines.push(`  ${oneLine(commandOf(action))}`)
+    lines.push(`  ${harmless(commandOf(action))}`)
     if (action.note != null) lines.push(`      ${oneLine(action.note)}`)
   }
   if (near_misses.length > 0) lines.push('', 'Signals that almost matched:')

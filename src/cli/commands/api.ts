@@ -53,7 +53,8 @@ function listOperations(session: Session): void {
   const operations = readOperations(root)
   if (session.settings.json) {
     const known = operations.map(({ id, method, path, summary }) => ({ id, method, path, summary }))
-    return session.print(JSON.stringify({ items: known, next_cursor: null }))
+    session.print(JSON.stringify({ items: known, next_cursor: null }))
+    return
   }
   const lines = session.table<Operation>(operations, [
     { title: 'OPERATION', text: ({ id }) => id },
