@@ -58,7 +58,7 @@ export function readOperations(root: string): Operation[] {
   }
 }
 
-function operationsOf(document: Document): Operation[] {
+export function operationsOf(document: Document): Operation[] {
   return Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, raw]) => ({
       id: raw.operationId,

@@ -94,5 +94,10 @@ export function query(
     value === undefined ? [] : [value].flat().map((one) => [name, one]),
   )
   if (pairs.length === 0) return ''
-  return `?${pairs.map(([name = '', value = '']) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&')}`
+  return `?${pairs.map(([name = '', value = '']) => `${encoded(name)}=${encoded(value)}`).join('&')}`
+}
+
+/** With the apostrophe too, as in a URL that was parsed: so the request is the same whoever sends it. */
+function encoded(text: string): string {
+  return encodeURIComponent(text).replaceAll("'", '%27')
 }

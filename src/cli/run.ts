@@ -7,7 +7,9 @@ import { makeProgram } from './program.ts'
 import { harmless, styled, type Terminal } from './terminal.ts'
 
 /** Runs it. Never throws; what went wrong has been told. */
-export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
+export async function run(argv: readonly string[], typedAt: Terminal): Promise<number> {
+  const plain = argv.includes('--no-color')
+  const terminal = plain ? { ...typedAt, env: { ...typedAt.env, NO_COLOR: '1' } } : typedAt
   const program = makeProgram(terminal, run)
   try {
     if (argv[0] === '__complete') {
