@@ -5,7 +5,7 @@ import type { Config } from '../config.ts'
 import { type DatabaseFacts, inspectDatabase, oldestVersion } from '../store/inspection.ts'
 import { type Passage, tryPassage } from '../store/passage.ts'
 import { databaseFindings } from './database.ts'
-import { type Check, type Finding, fault } from './finding.ts'
+import { type Check, type Finding, fault, warning } from './finding.ts'
 
 export interface DatabaseView {
   url: string
@@ -86,6 +86,16 @@ function poolerFindings(passage: Passage, name: string): Finding[] {
         `what ${name} leads to refuses the settings of our sessions: ${passage.settings_refused}`,
         'The pooler in between knows only some settings; without ours the planner reads whole tables.',
         `let ${name} lead to PostgreSQL itself, or to a pooler in session mode that passes options on`,
+      ),
+    )
+  }
+  if (passage.settings_dropped) {
+    found.push(
+      warning(
+        'settings_dropped',
+        `what ${name} leads to takes the settings of our sessions and drops them`,
+        'The pooler in between ignores them (ignore_startup_parameters): no statement has a time limit, and the planner may read whole tables.',
+        `let ${name} lead to PostgreSQL itself, or set them for the role: docs/running.md, Poolers`,
       ),
     )
   }

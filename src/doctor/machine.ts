@@ -75,7 +75,8 @@ async function isOurs(host: string, port: number): Promise<boolean> {
   try {
     const answer = await fetch(url, { signal: AbortSignal.timeout(2_000), redirect: 'manual' })
     const body: unknown = await answer.json()
-    return typeof body === 'object' && body !== null && 'live' in body
+    const alive = typeof body === 'object' && body !== null && 'status' in body
+    return alive && body.status === 'ok' && answer.headers.has('x-request-id')
   } catch {
     return false
   }

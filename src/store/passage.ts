@@ -2,12 +2,15 @@
 
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { openDatabase } from './db.ts'
+import { openDatabase, rows } from './db.ts'
+import { sql } from './sql.ts'
 
 /** What does not work over a way to a database. */
 export interface Passage {
   /** Why the settings of our sessions are refused; null when they are taken. */
   settings_refused: string | null
+  /** Whether they are taken and then ignored. */
+  settings_dropped: boolean
   /** Whether a notification arrives. */
   notifies: boolean
   /** Whether two sessions may prepare statements of one name. */
@@ -20,14 +23,16 @@ const patience = 2_000
 /** Tries it. Throws when there is no connection at all. */
 export async function tryPassage(connectionString: string): Promise<Passage> {
   return {
-    settings_refused: await trySettings(connectionString),
+    ...(await trySettings(connectionString)),
     notifies: await tryNotify(connectionString),
     prepares: await tryPrepare(connectionString),
   }
 }
 
 /** Opens sessions as the service does. */
-async function trySettings(connectionString: string): Promise<string | null> {
+async function trySettings(
+  connectionString: string,
+): Promise<Pick<Passage, 'settings_refused' | 'settings_dropped'>> {
   const database = openDatabase({
     connectionString,
     writers: 1,
@@ -36,12 +41,16 @@ async function trySettings(connectionString: string): Promise<string | null> {
     onError: () => {},
   })
   try {
-    await database.probe()
-    return null
+    const [found] = await rows<{ value: string }>(
+      database.scope.reader,
+      sql`select current_setting('enable_seqscan') as value`,
+    )
+    return { settings_refused: null, settings_dropped: found?.value === 'on' }
   } catch (error) {
     const { message } = error instanceof Error ? error : new Error(String(error))
     // Anything else is told by who looks at the database itself.
-    return /unsupported startup parameter/.test(message) ? message : null
+    const refused = /unsupported startup parameter/.test(message)
+    return { settings_refused: refused ? message : null, settings_dropped: false }
   } finally {
     await database.close()
   }
