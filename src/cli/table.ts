@@ -14,7 +14,7 @@ const gap = 2
 const narrowest = 6
 
 /** How many columns a text takes: East Asian letters and pictures take two, marks none. */
-export function widthOf(text: string): number {
+function widthOf(text: string): number {
   let width = 0
   for (const character of text) {
     if (/\p{Mark}|\p{Cf}/u.test(character)) continue
@@ -26,7 +26,7 @@ export function widthOf(text: string): number {
 }
 
 /** The text in so many columns, with an ellipsis where something had to go. */
-export function cut(text: string, width: number): string {
+function cut(text: string, width: number): string {
   if (widthOf(text) <= width) return text
   let kept = ''
   let used = 0

@@ -1,13 +1,15 @@
 // The command line as its users get it: the tour as a whole, what is packed, and the ways into the process.
 
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createEmptyDatabase, createTestDatabase, type TestDatabase } from '../support/postgres.ts'
-import { type ServiceProcess, startService } from '../support/service.ts'
+import { type ServiceProcess, startService, until } from '../support/service.ts'
 import { typeLine } from '../support/terminal.ts'
 
 const run = promisify(execFile)
@@ -23,6 +25,11 @@ afterAll(async () => {
   await service.kill('SIGKILL')
   await database.drop()
 })
+
+/** Folders of services that tours have brought. */
+async function leftovers(): Promise<string[]> {
+  return (await readdir(tmpdir())).filter((name) => name.startsWith('taskflow-tour-'))
+}
 
 interface TourReport {
   url: string
@@ -46,17 +53,34 @@ describe('the tour', () => {
   })
 
   it('brings a service of its own, and leaves nothing behind', { timeout: 60_000 }, async () => {
-    const left = async () =>
-      (await readdir(tmpdir())).filter((name) => name.startsWith('taskflow-tour-'))
-    const before = await left()
+    const before = await leftovers()
     const { code, out, err } = await typeLine('taskflow tour')
     expect(code).toBe(0)
     expect(err).toBe('Starting a service for the tour; it ends with it.\n')
     expect(out).toContain('16/16  Read what happened')
     expect(out).toContain('That was the tour.')
-    expect((await left()).filter((name) => !before.includes(name))).toEqual([])
+    expect((await leftovers()).filter((name) => !before.includes(name))).toEqual([])
     const [, url = ''] = /at (http:\S+)/.exec(out) ?? []
     await expect(fetch(url)).rejects.toThrow()
+  })
+
+  it.each([0, 1_500])('takes its service along when it is interrupted after %i ms', async (ms) => {
+    const before = await leftovers()
+    const child = spawn(process.execPath, [join(checkout, 'dist/cli.js'), 'tour'], {
+      env: { PATH: process.env['PATH'] },
+      cwd: '/tmp',
+    })
+    let said = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+    })
+    await until(() => said.includes('Starting a service'), 10_000, 'the tour begins')
+    // The handler stands right behind what is said.
+    await sleep(100 + ms)
+    child.kill('SIGINT')
+    const [code] = await once(child, 'exit')
+    expect(code).toBe(130)
+    expect((await leftovers()).filter((name) => !before.includes(name))).toEqual([])
   })
 
   it('says where it ends when a step does not show what it should', async () => {

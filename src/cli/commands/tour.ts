@@ -28,10 +28,13 @@ export const addTour: Family = (program, terminal, run) => {
         if (given) return walk(session, session.settings.base, run)
         const { startTemporary } = await import('../../temporary.ts')
         session.tell('Starting a service for the tour; it ends with it.')
-        const service = await startTemporary()
+        const starting = startTemporary()
+        // Also in the middle of the start, which leaves something behind otherwise.
         terminal.onSignal(() => {
-          void service.stop().finally(() => terminal.exit(exits.interrupted))
+          const stopped = starting.then((service) => service.stop())
+          void stopped.catch(() => {}).finally(() => terminal.exit(exits.interrupted))
         })
+        const service = await starting
         try {
           await walk(session, service.url, run)
         } finally {
