@@ -49,6 +49,26 @@ describe('help', () => {
     }
   })
 
+  it('shows examples that are commands', async () => {
+    const nouns = ['flow', 'signal', 'step', 'binding', 'key', 'api', 'help']
+    const shown = await Promise.all(nouns.map(async (noun) => type([noun, '--help'])))
+    const examples = shown.flatMap(({ out }) => {
+      const [block = ''] = /^Examples:\n( {2}.*\n)+/.exec(out) ?? []
+      return [...block.matchAll(/^ {2}(taskflow .*)$/gm)].map(([, line = '']) => line)
+    })
+    expect(examples).toHaveLength(2 * nouns.length)
+    for (const line of examples) {
+      const { code, err } = await typeLine(`cd $(mktemp -d); ${line} --curl`, {
+        TASKFLOW_URL: noter.url,
+      })
+      expect({ line, code, err: line.includes('--admin') ? '' : err }).toEqual({
+        line,
+        code: 0,
+        err: '',
+      })
+    }
+  })
+
   it('begins with examples and tells the exit codes', async () => {
     const { code, out } = await type(['help'])
     expect(code).toBe(0)

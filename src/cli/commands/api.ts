@@ -19,10 +19,16 @@ interface ApiOptions {
 
 const methods: readonly string[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
+const examples = `Examples:
+  taskflow api listFlows -p status=waiting -p label.tier=gold --pick .items[0].id
+  taskflow api PATCH /flows/019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c15 --input '{"labels":{"tier":"gold"}}'
+`
+
 export const addApi: Family = (program, terminal) => {
   program
     .command('api [operation] [path]')
     .description('call any operation by its operationId, or METHOD PATH; alone, list all')
+    .addHelpText('before', examples)
     .option('-p, --param <name=value>', 'a parameter of path, query or header', gather)
     .option('-f, --field <name=value>', 'a member of the body: JSON, else taken as text', gather)
     .option('--input <json>', 'the body: JSON, @FILE, or - for the standard input')

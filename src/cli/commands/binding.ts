@@ -40,11 +40,17 @@ const columns: readonly Column<Binding>[] = [
   { title: 'EXPIRES', text: ({ expires_at }) => expires_at ?? '' },
 ]
 
+const examples = `Examples:
+  taskflow binding create --name shop-worker --action steps:work --controller shop
+  taskflow binding list
+`
+
 export const addBinding: Family = (program, terminal) => {
   const binding = program
     .command('binding')
     .alias('bindings')
     .description('bindings: what a caller may do')
+    .addHelpText('before', examples)
 
   changing(
     binding

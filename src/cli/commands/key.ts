@@ -27,8 +27,17 @@ const columns: readonly Column<Key>[] = [
   { title: 'LAST USED', text: ({ last_used_at }) => last_used_at ?? '' },
 ]
 
+const examples = `Examples:
+  taskflow key create --binding 019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c15 --expires-in P90D > key.txt
+  taskflow key create --admin
+`
+
 export const addKey: Family = (program, terminal) => {
-  const key = program.command('key').alias('keys').description('keys of bindings')
+  const key = program
+    .command('key')
+    .alias('keys')
+    .description('keys of bindings')
+    .addHelpText('before', examples)
 
   changing(
     key

@@ -26,11 +26,17 @@ interface ListOptions extends PageOptions {
   flow?: string
 }
 
+const examples = `Examples:
+  taskflow signal send --topic payment.settled --correlation-id order-42 --payload '{"amount":4200}'
+  taskflow signal list --outcome buffered
+`
+
 export const addSignal: Family = (program, terminal) => {
   const signal = program
     .command('signal')
     .alias('signals')
     .description('signals: send, and see what became of them')
+    .addHelpText('before', examples)
 
   changing(
     signal

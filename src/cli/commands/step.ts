@@ -16,8 +16,17 @@ interface ListOptions extends PageOptions {
   flow?: string
 }
 
+const examples = `Examples:
+  taskflow step list --status failed
+  taskflow step retry 019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c15
+`
+
 export const addStep: Family = (program, terminal) => {
-  const step = program.command('step').alias('steps').description('steps: look at, and repair')
+  const step = program
+    .command('step')
+    .alias('steps')
+    .description('steps: look at, and repair')
+    .addHelpText('before', examples)
 
   paged(
     step
