@@ -144,6 +144,24 @@ async function loadBridge(config: Config): Promise<typeof createBridge | null> {
   }
 }
 
+function writersOf(config: Config): number {
+  // Heartbeats, the sweeper of steps and what pushes come to have one of their own as well.
+  return (
+    config.TASKFLOW_COMMIT_CONCURRENCY +
+    slowLanes +
+    tickLanes +
+    claimLanes +
+    pushLanes +
+    dispatchConnections +
+    3
+  )
+}
+
+/** How many connections one process has open at most; one of them listens. */
+export function requiredConnections(config: Config): number {
+  return writersOf(config) + config.TASKFLOW_READ_CONNECTIONS + 1
+}
+
 function assemble(
   config: Config,
   logger: Logger,
@@ -154,15 +172,7 @@ function assemble(
   const report = reportTo(logger)
   const database: Database = openDatabase({
     connectionString: place.url,
-    // Heartbeats, the sweeper of steps and what pushes come to have one of their own as well.
-    writers:
-      config.TASKFLOW_COMMIT_CONCURRENCY +
-      slowLanes +
-      tickLanes +
-      claimLanes +
-      pushLanes +
-      dispatchConnections +
-      3,
+    writers: writersOf(config),
     readers: config.TASKFLOW_READ_CONNECTIONS,
     applicationName: 'taskflow',
     onError: (error) => report({ type: 'connection_failed', error }),

@@ -248,6 +248,9 @@ export class ConfigError extends Error {
 
 const names = Object.keys(configSchema.properties) as Name[]
 
+/** What the command line and workers read: no settings of the service, and no mistake beside them. */
+const clientNames: readonly string[] = ['TASKFLOW_URL', 'TASKFLOW_KEY', 'TASKFLOW_KEY_FILE']
+
 /**
  * Reads the configuration from environment variables. Empty ones count as absent.
  *
@@ -258,6 +261,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   const mistakes: string[] = []
   for (const name of Object.keys(env)) {
     if (!name.startsWith('TASKFLOW_') || (names as string[]).includes(name)) continue
+    if (clientNames.includes(name)) continue
     const guess = nearest(name, names)
     mistakes.push(
       guess === undefined
