@@ -228,6 +228,7 @@ function assemble(
     shutdown: shutdown.signal,
     ...(publicUrl !== undefined && { publicUrl }),
     inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
+    toolHorizon: config.TASKFLOW_TOOL_TIMER_HORIZON,
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,
       json_depth: config.TASKFLOW_JSON_DEPTH,

@@ -18,6 +18,7 @@ import { signalComponents } from './signal.ts'
 import { sourceComponents } from './source.ts'
 import { stepComponents } from './step.ts'
 import { stepWorkComponents } from './step-work.ts'
+import { toolComponents } from './tool.ts'
 import { verificationComponents } from './verification.ts'
 import { waitComponents } from './wait.ts'
 
@@ -39,6 +40,7 @@ export const components: readonly Component[] = [
   ...memoComponents,
   ...controllerComponents,
   ...eventComponents,
+  ...toolComponents,
   ...engineComponents,
   ...problemComponents,
 ]
