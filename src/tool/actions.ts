@@ -4,6 +4,7 @@ import type { ToolArguments } from '../contract/tool.ts'
 import { waitSpec } from '../contract/wait-spec.ts'
 import type { ToolAction } from '../domain/binding.ts'
 import type { Command } from '../domain/command.ts'
+import { FlowError } from '../domain/errors.ts'
 import { shardIndexOf } from '../domain/id.ts'
 import { mintId } from '../engine/ids.ts'
 import { done, type ToolAnswer, ToolRefusal } from './answer.ts'
@@ -192,10 +193,11 @@ async function changeFlow(
 
 /** A signal is addressed to whoever waits for it: of flows of others nothing is told but that it was taken. */
 async function sendSignal(
-  { engine, session, caller, options }: ToolContext,
+  context: ToolContext,
   { topic, correlation_id, payload }: ToolArguments['signal'],
 ): Promise<ToolAnswer> {
-  const fate = await engine.signals.send(
+  const { engine, session, caller, options } = context
+  const { outcome, signal_id, deliveries, expires_at } = await engine.signals.send(
     caller,
     {
       target: { kind: 'external_event', topic, correlation_id },
@@ -203,8 +205,14 @@ async function sendSignal(
     },
     options,
   )
-  const { outcome, signal_id, flow, expires_at } = fate
   const told = { outcome, signal_id, ...(expires_at !== null && { kept_until: expires_at }) }
-  if (flow === null || flow.owner_session_key !== caller.owner_session_key) return done(told, [])
-  return { ...tellFlow(session, flow), ...told }
+  const [first] = deliveries
+  const flow = first === undefined ? null : await ownFlow(context, first.flow_id).catch(nothing)
+  return flow === null ? done(told, []) : { ...tellFlow(session, flow), ...told }
+}
+
+/** A flow that is not there for this caller is none. */
+function nothing(error: unknown): null {
+  if (error instanceof FlowError && error.code === 'not_found') return null
+  throw error
 }
