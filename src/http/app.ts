@@ -4,10 +4,12 @@ import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
 import type { Engine } from '../engine/engine.ts'
+import { createMetrics, type Metrics } from '../engine/metrics.ts'
 import type { RouteContext } from './context.ts'
 import { loopFault } from './depth.ts'
 import { bodyReader } from './inbound-body.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { watchRequests } from './plugins/watch-requests.ts'
 import { controllerRoutes } from './routes/controllers.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
 import { engineRoutes } from './routes/engine.ts'
@@ -23,6 +25,7 @@ import { inboundRoutes } from './routes/inbound.ts'
 import { linkRoutes } from './routes/links.ts'
 import { memoRoutes } from './routes/memos.ts'
 import { messageRoutes } from './routes/messages.ts'
+import { metricsRoutes } from './routes/metrics.ts'
 import { outcomeRoutes } from './routes/outcomes.ts'
 import { rootRoutes } from './routes/root.ts'
 import { signalRoutes } from './routes/signals.ts'
@@ -35,6 +38,8 @@ import { createSse, defaultSse, type SseOptions } from './sse.ts'
 
 export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
   version: string
+  /** Of its own when absent, and told of nothing but its requests. */
+  metrics?: Metrics
   /** Aborts when the service stops: long polls answer at once. */
   shutdown: AbortSignal
   /** The address that third parties reach the service under, without a slash at its end. */
@@ -47,18 +52,29 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
 
 /** A server with every route of the service on the engine. It does not listen yet. */
 export function createApp(engine: Engine, options: AppOptions): FastifyInstance {
-  const { version, shutdown, publicUrl = '', inboundBytes, streams, ...server } = options
+  const {
+    version,
+    shutdown,
+    publicUrl = '',
+    inboundBytes,
+    streams,
+    metrics: _,
+    ...server
+  } = options
+  const metrics = options.metrics ?? createMetrics(version)
   // Each long poll listens to it; they are bounded by the connections.
   setMaxListeners(0, shutdown)
   const app = createServer({ ...server, schemas: components })
   const context: RouteContext = {
     engine,
+    metrics,
     shutdown,
     publicUrl,
     inboundBytes: inboundBytes ?? server.limits.body_bytes,
     readBody: bodyReader({ depth: server.limits.json_depth }),
     sse: createSse({ ...defaultSse, ...streams }, shutdown),
   }
+  watchRequests(app, metrics.requests)
   // Before the body is read, and before any answer that is kept for repeats.
   app.addHook('onRequest', (request, _reply, next) => next(loopFault(request)))
   registerOpenApi(app, version)
@@ -86,6 +102,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     eventStreamRoutes,
     engineRoutes,
     healthRoutes,
+    metricsRoutes,
   ]) {
     app.register(routes, context)
   }

@@ -29,6 +29,8 @@ declare module 'fastify' {
      * `whileWanted`.
      */
     longPoll?: boolean
+    /** Asked for all the time by machines: no span is made of it. */
+    untraced?: boolean
     /** The path holds a secret: logs and problems show the route's pattern instead. */
     secretPath?: boolean
     /** A POST without a body has none, where others have `{}`; every JSON value is a body here. */
@@ -167,6 +169,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.server.on('checkExpectation', (request, response) => app.routing(request, response))
 
   app.decorateRequest('fault', null)
+  app.decorateRequest('problem', null)
   app.decorateRequest('handlerTimer', undefined)
   for (const schema of options.schemas ?? []) app.addSchema(schema)
   app.setValidatorCompiler(validatorCompiler(options.schemas ?? []))

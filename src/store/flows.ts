@@ -31,6 +31,7 @@ export const controlColumns = [
   'wake_at',
   'last_xid',
   'hooked',
+  'traceparent',
   'state_bytes',
   'open_steps',
   'created_at',
@@ -123,7 +124,7 @@ export interface FlowUpdate {
 const updatedColumns = sql`
   revision integer, status text, wait jsonb, wake_at timestamptz, current_step text,
   cancel_requested boolean, cancel_reason text, labels jsonb, last_xid xid8, updated_at timestamptz,
-  closed_at timestamptz, state_bytes integer, open_steps integer`
+  closed_at timestamptz, state_bytes integer, open_steps integer, traceparent text`
 
 /**
  * Saves changes of locked flows and their events in one statement. Answers the states, by id, of the
@@ -151,6 +152,7 @@ export async function updateFlows(
     closed_at: flow.closed_at ?? undefined,
     state_bytes: flow.state_bytes,
     open_steps: flow.open_steps,
+    traceparent: flow.traceparent ?? undefined,
     known: flow.state !== undefined || undefined,
     ...(patch !== null &&
       (flow.state === undefined
@@ -170,7 +172,7 @@ export async function updateFlows(
           current_step = c.current_step, cancel_requested = c.cancel_requested is true,
           cancel_reason = c.cancel_reason, labels = c.labels, last_xid = c.last_xid, updated_at = c.updated_at,
           closed_at = c.closed_at, state_bytes = c.state_bytes,
-          open_steps = c.open_steps,
+          open_steps = c.open_steps, traceparent = c.traceparent,
           state = case
             when c.state is not null then c.state
             when c.patch is not null then (f.state || c.patch) - c.unset

@@ -16,6 +16,7 @@ export const healthRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
   app.get(
     '/health/live',
     {
+      config: { untraced: true },
       schema: {
         operationId: 'getLiveness',
         tags,
@@ -32,6 +33,7 @@ export const healthRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
   app.get(
     '/health/ready',
     {
+      config: { untraced: true },
       schema: {
         operationId: 'getReadiness',
         tags,
