@@ -5,7 +5,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { type EventKind, eventKinds } from '../domain/event.ts'
 import type { Change } from './committer.ts'
 import type { Measurement } from './measurement.ts'
-import { isMeasurement, levelOf, type Report } from './notice.ts'
+import { isMeasurement, noticeLevels, type Report } from './notice.ts'
 
 /** From a millisecond to half a minute: what a caller, or a receiver, waits for. */
 const latencies = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
@@ -50,6 +50,7 @@ export function createInstruments(registry: Registry): Report {
     latencies,
     ['outcome'],
   )
+  for (const outcome of ['committed', 'rolled_back', 'unknown']) batchTime.zero({ outcome })
   const lateness = histogram(
     'taskflow_timer_lateness_seconds',
     'How much later than due timers fired and requested cancels were carried out.',
@@ -74,7 +75,10 @@ export function createInstruments(registry: Registry): Report {
     delays,
     ['by'],
   )
-  for (const by of ['worker', 'push']) claimed.inc({ by }, 0)
+  for (const by of ['worker', 'push']) {
+    claimed.inc({ by }, 0)
+    stepWait.zero({ by })
+  }
   const settled = counter('taskflow_steps_settled_total', 'Steps that were done, by outcome.', [
     'outcome',
   ])
@@ -93,6 +97,7 @@ export function createInstruments(registry: Registry): Report {
     latencies,
     ['result'],
   )
+  for (const result of ['delivered', 'retry', 'failed', 'aborted']) deliveries.zero({ result })
   const failedDeliveries = counter(
     'taskflow_deliveries_failed_total',
     'Deliveries of hooks that failed for good.',
@@ -103,10 +108,14 @@ export function createInstruments(registry: Registry): Report {
     latencies,
     ['result'],
   )
+  for (const result of ['outcome', 'accepted', 'not_now', 'gone', 'error', 'aborted']) {
+    pushes.zero({ result })
+  }
   const notices = counter('taskflow_notices_total', 'Lines of the log about the service itself.', [
     'notice',
     'level',
   ])
+  for (const [notice, level] of noticeLevels) notices.inc({ notice, level }, 0)
   const passes = counter('taskflow_loop_passes_total', 'Passes of background jobs, by job.', [
     'loop',
     'result',
@@ -175,7 +184,8 @@ export function createInstruments(registry: Registry): Report {
         return
       case 'loop_passed': {
         const { loop, failed } = measured
-        passes.inc({ loop, result: failed ? 'failed' : 'ok' })
+        passes.inc({ loop, result: 'ok' }, failed ? 0 : 1)
+        passes.inc({ loop, result: 'failed' }, failed ? 1 : 0)
         if (!failed) lastPass.set({ loop }, Date.now() / 1000)
         return
       }
@@ -189,7 +199,7 @@ export function createInstruments(registry: Registry): Report {
       measure(notice)
       return
     }
-    notices.inc({ notice: notice.type, level: levelOf(notice) })
+    notices.inc({ notice: notice.type, level: noticeLevels.get(notice.type) ?? 'info' })
     switch (notice.type) {
       case 'signals_expired':
         expired.inc(notice.count)

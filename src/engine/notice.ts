@@ -124,10 +124,10 @@ export function isMeasurement(notice: Notice): notice is Measurement {
   return !Object.hasOwn(renderings, notice.type)
 }
 
-/** How much a notice matters: the level of its line in the log. */
-export function levelOf({ type }: Told): Rendering['level'] {
-  return renderings[type].level
-}
+/** Everything that can be told, by its type, with the level of its line in the log. */
+export const noticeLevels: ReadonlyMap<Told['type'], Rendering['level']> = new Map(
+  (Object.keys(renderings) as Told['type'][]).map((type) => [type, renderings[type].level]),
+)
 
 /** Renders notices to the log, and everything to the metrics. */
 export function reportTo(logger: Logger, count: Report): Report {

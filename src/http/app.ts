@@ -9,7 +9,6 @@ import type { RouteContext } from './context.ts'
 import { loopFault } from './depth.ts'
 import { bodyReader } from './inbound-body.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
-import { watchRequests } from './plugins/watch-requests.ts'
 import { controllerRoutes } from './routes/controllers.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
 import { engineRoutes } from './routes/engine.ts'
@@ -36,7 +35,7 @@ import { stepRoutes } from './routes/steps.ts'
 import { createServer, type ServerOptions } from './server.ts'
 import { createSse, defaultSse, type SseOptions } from './sse.ts'
 
-export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
+export interface AppOptions extends Omit<ServerOptions, 'schemas' | 'requests'> {
   version: string
   /** Of its own when absent, and told of nothing but its requests. */
   metrics?: Metrics
@@ -64,7 +63,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
   const metrics = options.metrics ?? createMetrics(version)
   // Each long poll listens to it; they are bounded by the connections.
   setMaxListeners(0, shutdown)
-  const app = createServer({ ...server, schemas: components })
+  const app = createServer({ ...server, requests: metrics.requests, schemas: components })
   const context: RouteContext = {
     engine,
     metrics,
@@ -74,7 +73,6 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     readBody: bodyReader({ depth: server.limits.json_depth }),
     sse: createSse({ ...defaultSse, ...streams }, shutdown),
   }
-  watchRequests(app, metrics.requests)
   // Before the body is read, and before any answer that is kept for repeats.
   app.addHook('onRequest', (request, _reply, next) => next(loopFault(request)))
   registerOpenApi(app, version)

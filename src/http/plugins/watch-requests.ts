@@ -14,9 +14,8 @@ declare module 'fastify' {
 /** What it is told of a request that nothing is known of. */
 const unmatched = 'unmatched'
 
-/** Watches the requests of all routes that are registered afterwards, and those of none. */
+/** Watches all requests; to be called before anything else has a say in them. */
 export function watchRequests(app: FastifyInstance, metrics: RequestMetrics): void {
-  app.decorateRequest('span', null)
   app.addHook('onRequest', (request, reply, done) => {
     const waits = mayWait(request)
     metrics.began(waits)
