@@ -37,7 +37,7 @@ export async function metrics(server, { quick }) {
       })
       try {
         const connection = await openConnection(service.port)
-        const series = await visitRoutes(connection)
+        const series = await visitRoutes(service.port)
         const idle = await scrapeTimes(connection)
         const stop = await underLoad(service.port)
         const loaded = await scrapeTimes(connection)
@@ -126,20 +126,23 @@ async function readTimes(url) {
 /**
  * Sends a request to every route, so that each has its series; answers how many there are.
  *
- * @param {import('./http-client.mjs').Connection} connection
+ * @param {number} port
  */
-async function visitRoutes(connection) {
-  const { body } = await connection.send('GET', '/openapi.json', '')
+async function visitRoutes(port) {
+  const base = `http://127.0.0.1:${port}`
   /** @type {{ paths: Record<string, Record<string, object>> }} */
-  const document = JSON.parse(body)
+  const document = await (await fetch(`${base}/openapi.json`)).json()
   for (const [path, methods] of Object.entries(document.paths)) {
     if (path.endsWith('/stream')) continue
-    const url = path.replace(/\{[^}]*\}/g, '019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c15')
+    const url = base + path.replace(/\{[^}]*\}/g, '019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c15')
     for (const method of Object.keys(methods)) {
-      await connection.send(method.toUpperCase(), url, method === 'get' ? '' : '{}')
+      const body = method === 'get' ? {} : { body: '{}' }
+      const headers = { 'content-type': 'application/json' }
+      const answer = await fetch(url, { method: method.toUpperCase(), headers, ...body })
+      await answer.arrayBuffer()
     }
   }
-  const { body: text } = await connection.send('GET', '/metrics', '')
+  const text = await (await fetch(`${base}/metrics`)).text()
   return text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length
 }
 
