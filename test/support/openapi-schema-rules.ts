@@ -25,6 +25,7 @@ const waits = ['TimerWait', 'ExternalEventWait', 'ManualWait', 'AnyWait', 'AllWa
 const sometimesThere = [
   'ClaimedStep.checkpoint',
   'ClaimedStep.signal',
+  'ClaimedStep.traceparent',
   'CreatedFlow.hooks',
   'DeliveredSignal.signal_id',
   'InputFault.allowed',
