@@ -24,7 +24,7 @@ COPY openapi openapi
 # The command line: docker exec … taskflow doctor
 RUN ln -s /app/dist/cli.js /usr/local/bin/taskflow
 # The image has no embedded PostgreSQL: DATABASE_URL must be set. HOST stays on loopback until the
-# operator opens it, because there are no credentials yet: see docs/running.md.
+# operator opens it, together with TASKFLOW_ADMIN_KEY: see docs/security.md.
 USER node
 EXPOSE 3000
 # Node is PID 1 and handles SIGTERM itself; no shell stands between.

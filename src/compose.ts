@@ -14,6 +14,7 @@ import { createOutbound } from './engine/outbound.ts'
 import { claimLanes } from './engine/step-claims.ts'
 import { pushLanes } from './engine/step-executor.ts'
 import { tickLanes } from './engine/wait-engine.ts'
+import { localHosts } from './http/access.ts'
 import { createApp } from './http/app.ts'
 import { createPushWire } from './http/push-wire.ts'
 import type { createBridge } from './nats/bridge.ts'
@@ -228,6 +229,7 @@ function assemble(
     },
     outbound,
     listen: { connectionString: place.directUrl },
+    keys: { admin: config.TASKFLOW_ADMIN_KEY ?? null, env: config.TASKFLOW_KEY_ENV },
     report,
   })
   const bridge = makeBridge?.({ ...bridgeSettings(config), engine, report })
@@ -238,6 +240,7 @@ function assemble(
     shutdown: shutdown.signal,
     ...(publicUrl !== undefined && { publicUrl }),
     inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
+    hosts: localHosts(config.HOST, publicUrl),
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,
       json_depth: config.TASKFLOW_JSON_DEPTH,

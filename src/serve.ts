@@ -81,8 +81,16 @@ async function runService(terminal: Terminal): Promise<number> {
   })
   try {
     const address = await service.listen()
-    if (terminal.out.isTTY) terminal.out.write(startCard({ address, place: service.place }))
-    else logger.info({ address, database: databaseName(service.place) }, 'taskflow is ready')
+    const keys = config.TASKFLOW_ADMIN_KEY !== undefined
+    if (terminal.out.isTTY) terminal.out.write(startCard({ address, place: service.place, keys }))
+    else {
+      logger.info({ address, database: databaseName(service.place) }, 'taskflow is ready')
+      if (!keys) {
+        logger.warn(
+          'there is no TASKFLOW_ADMIN_KEY: everybody on this machine may do everything, and nobody else can connect',
+        )
+      }
+    }
   } catch (error) {
     await service.stop()
     throw error

@@ -16,7 +16,7 @@ export async function checkSettings(
   const findings = [...adminKeyFindings(env), ...(await envFileFindings(envFile))]
   try {
     const config = loadConfig(env)
-    findings.push(...limitFindings(config), ...exposureFindings(config, env))
+    findings.push(...limitFindings(config), ...exposureFindings(config))
     findings.push(...(await publicUrlFindings(config)))
     const seen = findings.length === 0 ? 'all settings fit' : null
     return { config, check: { name: 'settings', seen, findings } }
@@ -73,19 +73,9 @@ function limitFindings(config: Config): Finding[] {
   return found
 }
 
-function exposureFindings(config: Config, env: Environment): Finding[] {
+function exposureFindings(config: Config): Finding[] {
   if (isLoopback(config.HOST)) return []
   const found: Finding[] = []
-  if (!env['TASKFLOW_ADMIN_KEY']) {
-    found.push(
-      fault(
-        'open_to_all',
-        `HOST=${config.HOST} lets others in, and no key is asked for`,
-        'Everybody who can connect may do everything.',
-        'set TASKFLOW_ADMIN_KEY=$(taskflow key create --admin), or HOST=127.0.0.1',
-      ),
-    )
-  }
   if (config.TASKFLOW_OUTBOUND_ALLOW_PRIVATE) {
     found.push(
       fault(

@@ -17,6 +17,7 @@ import {
 import type { Caller, ChangeOptions } from './change.ts'
 import { gather } from './gather.ts'
 import { type KeyedReply, keyedChange } from './keyed-change.ts'
+import { isNarrow } from './sight.ts'
 import type { ClaimedStep, ClaimRequest, StepClaims } from './step-claims.ts'
 import { refuseLargeValue } from './step-input.ts'
 import type { Steps } from './steps.ts'
@@ -85,13 +86,15 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
   }
 
   return {
-    claim: claims.claim,
+    claim: async (caller, request, signal) =>
+      claims.claim(caller, claimInSight(caller, request), signal),
     waiting: claims.waiting,
 
     async heartbeat(caller, stepId, leaseToken, { progress, checkpoint }) {
       refuseLargeValue('progress', progress, stepBytes)
       refuseLargeValue('checkpoint', checkpoint, stepBytes)
       const { token } = await claimOf(caller, stepId, leaseToken)
+      if (isNarrow(caller)) await steps.byId(caller, stepId)
       const answer = await renew({
         step_id: stepId,
         token,
@@ -108,6 +111,7 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
 
     async release(caller, stepId, leaseToken, delay, options = {}) {
       const { token, flow_id } = await claimOf(caller, stepId, leaseToken)
+      if (isNarrow(caller)) await steps.byId(caller, stepId)
       const { namespace } = caller
       const released = await keyedChange(
         scope,
@@ -127,4 +131,24 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
       return released
     },
   }
+}
+
+/** A claim as far as its caller sees: its controllers, when it is held to some. */
+function claimInSight(caller: Caller, request: ClaimRequest): ClaimRequest {
+  const { owner_session_key: owner, controllers: allowed } = caller
+  if (owner !== undefined) {
+    throw new FlowError(
+      'forbidden',
+      'Steps are claimed for whoever owns them: use a key without an owner.',
+      { action: 'steps:work' },
+    )
+  }
+  if (allowed === undefined) return request
+  const { controllers } = request
+  if (controllers?.some((one) => !allowed.includes(one))) {
+    throw new FlowError('forbidden', 'This key works on the steps of other controllers.', {
+      pointer: '/controllers',
+    })
+  }
+  return controllers === undefined ? { ...request, controllers: [...allowed] } : request
 }

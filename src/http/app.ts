@@ -4,10 +4,12 @@ import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
 import type { Engine } from '../engine/engine.ts'
+import { guardRoutes } from './access.ts'
 import type { RouteContext } from './context.ts'
 import { loopFault } from './depth.ts'
 import { bodyReader } from './inbound-body.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { bindingRoutes } from './routes/bindings.ts'
 import { controllerRoutes } from './routes/controllers.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
 import { engineRoutes } from './routes/engine.ts'
@@ -15,6 +17,7 @@ import { eventStreamRoutes } from './routes/event-streams.ts'
 import { eventRoutes } from './routes/events.ts'
 import { explainRoutes } from './routes/explain.ts'
 import { flowActionRoutes } from './routes/flow-actions.ts'
+import { flowBatchRoutes } from './routes/flow-batch.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -43,11 +46,24 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
   inboundBytes?: number
   /** See `defaultSse`. */
   streams?: Partial<SseOptions>
+  /**
+   * The names of this machine, when only its own programs may ask without a key; null when it does not
+   * matter under which name the service is reached.
+   */
+  hosts?: ReadonlySet<string> | null
 }
 
 /** A server with every route of the service on the engine. It does not listen yet. */
 export function createApp(engine: Engine, options: AppOptions): FastifyInstance {
-  const { version, shutdown, publicUrl = '', inboundBytes, streams, ...server } = options
+  const {
+    version,
+    shutdown,
+    publicUrl = '',
+    inboundBytes,
+    streams,
+    hosts = null,
+    ...server
+  } = options
   // Each long poll listens to it; they are bounded by the connections.
   setMaxListeners(0, shutdown)
   const app = createServer({ ...server, schemas: components })
@@ -61,11 +77,13 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
   }
   // Before the body is read, and before any answer that is kept for repeats.
   app.addHook('onRequest', (request, _reply, next) => next(loopFault(request)))
+  guardRoutes(app, { engine, hosts })
   registerOpenApi(app, version)
   app.register(rootRoutes)
   // In the order of the document.
   for (const routes of [
     flowRoutes,
+    flowBatchRoutes,
     flowActionRoutes,
     flowSignalRoutes,
     explainRoutes,
@@ -84,6 +102,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     controllerRoutes,
     eventRoutes,
     eventStreamRoutes,
+    bindingRoutes,
     engineRoutes,
     healthRoutes,
   ]) {

@@ -49,6 +49,10 @@ export function documentHead(
         description: 'Where steps are pushed to, and what holds for those that do not say.',
       },
       { name: 'Events', description: 'The audit log: one event for every change.' },
+      {
+        name: 'Bindings',
+        description: 'Who may do what: callers, what they are allowed, their keys.',
+      },
       { name: 'Engine', description: 'The service itself: its clock, its status, its health.' },
     ],
   }

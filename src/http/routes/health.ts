@@ -6,6 +6,7 @@ import { LivenessSchema, ReadinessSchema } from '../../contract/engine.ts'
 import { ref } from '../../contract/kit.ts'
 import { ProblemSchema } from '../../contract/problem.ts'
 import { FlowError } from '../../domain/errors.ts'
+import { open } from '../access.ts'
 import type { RouteContext } from '../context.ts'
 import { noQuery } from '../params.ts'
 import { type Problem, problemType, toProblem } from '../problems.ts'
@@ -25,6 +26,7 @@ export const healthRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: noQuery,
         response: { 200: ref(LivenessSchema) },
       },
+      config: open,
     },
     () => ({ status: 'ok' as const }),
   )
@@ -41,6 +43,7 @@ export const healthRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: noQuery,
         response: { 200: ref(ReadinessSchema), 503: Type.Unsafe<Problem>(ref(ProblemSchema)) },
       },
+      config: open,
     },
     async (request, reply) => {
       const { ready, checks } = await engine.ready()
