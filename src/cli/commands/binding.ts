@@ -1,6 +1,6 @@
 // `taskflow binding`: who may do what.
 
-import type { Binding } from '../../contract/binding.ts'
+import type { Binding, Self } from '../../contract/binding.ts'
 import { type ChangeOptions, changing, sendChange } from '../change.ts'
 import type { Family } from '../family.ts'
 import { gather, objectText, readJson } from '../input.ts'
@@ -88,7 +88,7 @@ export const addBinding: Family = (program, terminal) => {
     .action(
       act(terminal, async (session, id: string) => {
         const answer = await session.send({ method: 'GET', path: path('bindings', id) })
-        session.show<Binding>(answer, bindingWords)
+        session.show<Binding | Self>(answer, bindingWords)
       }),
     )
 
@@ -102,9 +102,10 @@ export const addBinding: Family = (program, terminal) => {
   )
 }
 
-function bindingWords(binding: Binding): string[] {
+/** Of one, or of what the caller itself is, which may be no binding at all. */
+function bindingWords(binding: Binding | Self): string[] {
   return fields([
-    ['id', binding.id],
+    ['id', 'id' in binding ? binding.id : binding.binding_id],
     ['name', binding.name],
     ['namespace', binding.namespace],
     ['owner', binding.owner_session_key],
@@ -112,6 +113,6 @@ function bindingWords(binding: Binding): string[] {
     ['controllers', binding.controllers?.join(' ') ?? null],
     ['timers', binding.timer_max_horizon],
     ['actions', binding.actions.join(' ')],
-    ['expires', binding.expires_at],
+    ['expires', 'id' in binding ? binding.expires_at : null],
   ])
 }
