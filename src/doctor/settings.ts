@@ -73,6 +73,7 @@ function limitFindings(config: Config): Finding[] {
   return found
 }
 
+/** A service that others reach has an admin key, or it would not start. */
 function exposureFindings(config: Config): Finding[] {
   if (isLoopback(config.HOST)) return []
   const found: Finding[] = []

@@ -63,13 +63,14 @@ describe('settings', () => {
     expect(await codesOf(open)).not.toContain('outbound_private')
   })
 
-  it.each(['changeme', 'a'.repeat(40), 'the-secret-password-of-the-production-service'])(
-    'with the admin key %s',
-    async (key) => {
-      expect(await codesOf({ TASKFLOW_ADMIN_KEY: key })).toContain('admin_key_weak')
-      expect(await codesOf({ TASKFLOW_ADMIN_KEY: strong })).not.toContain('admin_key_weak')
-    },
-  )
+  it.each([
+    'changeme-changeme-changeme',
+    'a'.repeat(40),
+    'the-secret-password-of-the-production-service',
+  ])('with the admin key %s', async (key) => {
+    expect(await codesOf({ TASKFLOW_ADMIN_KEY: key })).toContain('admin_key_weak')
+    expect(await codesOf({ TASKFLOW_ADMIN_KEY: strong })).not.toContain('admin_key_weak')
+  })
 
   it('with a public URL that leads nowhere', async () => {
     await expectFault('public_url_unknown', 'DNS', {
