@@ -10,6 +10,7 @@ import { createDeliveries, type Deliveries } from './deliveries.ts'
 import { createEvents, type Events } from './events.ts'
 import { createExplain, type Explain } from './explain.ts'
 import { createFeedPositions } from './feed-position.ts'
+import { createFlowRetention, defaultFlowRetention, type FlowRetention } from './flow-retention.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
 import { createHints, type HintOptions } from './hints.ts'
@@ -120,6 +121,8 @@ export interface EngineOptions {
   push: PushSettings
   /** Sends what leaves the service; whoever made it closes it after a stop. */
   outbound: Pick<Outbound, 'send'>
+  /** How long flows are kept after their end; see `defaultFlowRetention`. */
+  retention?: FlowRetention
   /** Event streams open at a time. */
   streams: { total: number; perCaller: number }
   listen: HintOptions
@@ -152,7 +155,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const read = createFlowReader(scope, options.readsInFlight)
   const stepBytes = options.steps.bytes
   const { rules, limit: hookLimit, timeout, source } = options.hooks
-  const flows = createFlows({ scope, committer, read, watch, stepBytes, rules })
+  const flowRetention = options.retention ?? defaultFlowRetention
+  const retain = flowRetention
+  const flows = createFlows({ scope, committer, read, watch, stepBytes, rules, retain })
   const dispatcher = createHookDispatcher({
     scope,
     outbound: options.outbound,
@@ -185,7 +190,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
     deliveries: options.hooks.retention,
     failed_deliveries: options.hooks.failed_retention,
   }
-  const signals = createSignals(scope, committer, options.signals, stepBytes, () => waker.nudge(0))
+  const signals = createSignals(scope, committer, options.signals, { stepBytes, retain }, () =>
+    waker.nudge(0),
+  )
   const links = createLinks(scope, signals)
   const steps = createSteps({ scope, flows, links, stepBytes })
   const queue = createStepQueue({
@@ -221,6 +228,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     push.executor,
     push.cancelNotices,
     ...createSweepers(scope, retention, report),
+    createFlowRetention(scope, flowRetention, committer, report),
   ]
 
   /** For whoever runs these steps: workers that wait, or endpoints. */

@@ -27,6 +27,8 @@ export const controlColumns = [
   'cancel_requested',
   'cancel_reason',
   'labels',
+  'retain_ms',
+  'hold',
   'revision',
   'wake_at',
   'last_xid',
@@ -123,7 +125,7 @@ export interface FlowUpdate {
 const updatedColumns = sql`
   revision integer, status text, wait jsonb, wake_at timestamptz, current_step text,
   cancel_requested boolean, cancel_reason text, labels jsonb, last_xid xid8, updated_at timestamptz,
-  closed_at timestamptz, state_bytes integer, open_steps integer`
+  closed_at timestamptz, state_bytes integer, open_steps integer, retain_ms bigint, hold jsonb`
 
 /**
  * Saves changes of locked flows and their events in one statement. Answers the states, by id, of the
@@ -151,6 +153,8 @@ export async function updateFlows(
     closed_at: flow.closed_at ?? undefined,
     state_bytes: flow.state_bytes,
     open_steps: flow.open_steps,
+    retain_ms: flow.retain_ms ?? undefined,
+    hold: flow.hold ?? undefined,
     known: flow.state !== undefined || undefined,
     ...(patch !== null &&
       (flow.state === undefined
@@ -170,7 +174,7 @@ export async function updateFlows(
           current_step = c.current_step, cancel_requested = c.cancel_requested is true,
           cancel_reason = c.cancel_reason, labels = c.labels, last_xid = c.last_xid, updated_at = c.updated_at,
           closed_at = c.closed_at, state_bytes = c.state_bytes,
-          open_steps = c.open_steps,
+          open_steps = c.open_steps, retain_ms = c.retain_ms, hold = c.hold,
           state = case
             when c.state is not null then c.state
             when c.patch is not null then (f.state || c.patch) - c.unset
@@ -275,6 +279,7 @@ export interface FlowQuery {
   wait_correlation_id?: string
   created_after?: Timestamp
   created_before?: Timestamp
+  held?: boolean
   descending: boolean
   /** The last flow of the page before. */
   after?: { created_at: Timestamp; id: string }
@@ -312,6 +317,8 @@ export async function listFlows(scope: Scope, query: FlowQuery): Promise<FlowRec
   if (query.created_before !== undefined) {
     where.push(sql`f.created_at < ${query.created_before}::timestamptz`)
   }
+  if (query.held === true) where.push(sql`f.hold is not null`)
+  if (query.held === false) where.push(sql`f.hold is null`)
   if (query.after !== undefined) {
     const { created_at, id } = query.after
     where.push(
