@@ -42,6 +42,9 @@ create table sweepers (
   leased_until timestamptz(3),
   deleted_total bigint not null default 0 check (deleted_total >= 0),
   last_deleted_at timestamptz(3),
+  -- What the last pass over everything had to leave, and when that ended.
+  held_back bigint not null default 0 check (held_back >= 0),
+  last_pass_at timestamptz(3),
   check ((lease_token is null) = (leased_until is null))
 );
 

@@ -18,6 +18,7 @@ import { signalComponents } from './signal.ts'
 import { sourceComponents } from './source.ts'
 import { stepComponents } from './step.ts'
 import { stepWorkComponents } from './step-work.ts'
+import { storageComponents } from './storage.ts'
 import { verificationComponents } from './verification.ts'
 import { waitComponents } from './wait.ts'
 
@@ -40,5 +41,6 @@ export const components: readonly Component[] = [
   ...controllerComponents,
   ...eventComponents,
   ...engineComponents,
+  ...storageComponents,
   ...problemComponents,
 ]

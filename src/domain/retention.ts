@@ -54,7 +54,8 @@ function keepFor(
     next.retain_ms = retain_ms
     payload['retain'] = retain_ms === null ? null : formatDuration(retain_ms)
   }
-  const reasonOf = (one: { reason: string | null } | null) => (one === null ? undefined : one.reason)
+  const reasonOf = (one: { reason: string | null } | null) =>
+    one === null ? undefined : one.reason
   if (hold !== undefined && reasonOf(hold) !== reasonOf(flow.hold)) {
     next.hold = hold === null ? null : { reason: hold.reason, since: at, by: actor }
     payload['hold'] = hold === null ? null : { reason: hold.reason }

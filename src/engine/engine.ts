@@ -36,6 +36,7 @@ import { createStepClaims } from './step-claims.ts'
 import { createStepQueue, type StepQueue } from './step-queue.ts'
 import { createStepSweeper, type StepSweeper } from './step-sweeper.ts'
 import { createSteps, type Steps } from './steps.ts'
+import { createStorage, type Storage } from './storage.ts'
 import { createStreams, type Streams } from './streams.ts'
 import { createWaitEngine, type WaitEngine, type WaitEngineStatus } from './wait-engine.ts'
 import { createWatch } from './watch.ts'
@@ -80,6 +81,7 @@ export interface Engine {
   events: Events
   streams: Streams
   explain: Explain
+  storage: Storage
   waitEngine: WaitEngine
   stepSweeper: StepSweeper
   status(): EngineStatus
@@ -256,6 +258,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     events: createEvents({ scope, flows, watch, streams, positions }),
     streams,
     explain: createExplain(scope, flows, waitEngine),
+    storage: createStorage(scope, flowRetention),
     waitEngine,
     stepSweeper,
     publisher: (more) => createPublisher({ scope, committer, hints, report }, more),

@@ -80,7 +80,7 @@ export function createFlowRetention(
     if (!more) turn++
     if (turn === kinds.length) {
       if (heldBack > 0) report({ type: 'old_flows_held_back', count: heldBack })
-      await releaseRetention(scope, token)
+      await releaseRetention(scope, token, heldBack)
       return restart()
     }
     return done.scanned === 0 ? 0 : nextPause(took, committer.status().queued > 0)
@@ -111,7 +111,7 @@ export function createFlowRetention(
     ...loop,
     async stop() {
       await loop.stop()
-      await releaseRetention(scope, token).catch(() => {})
+      await releaseRetention(scope, token, null).catch(() => {})
     },
   }
 }

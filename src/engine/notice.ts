@@ -102,7 +102,8 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
   old_flows_deleted: { level: 'debug', message: 'flows past their retention were deleted' },
   old_flows_held_back: {
     level: 'info',
-    message: 'flows past their retention are kept until hooks and publishers know everything of them',
+    message:
+      'flows past their retention are kept until hooks and publishers know everything of them',
   },
   hook_disabled: { level: 'warn', message: 'a hook was disabled: its receiver takes nothing' },
   deliveries_failed: { level: 'warn', message: 'deliveries of hooks failed for good' },

@@ -18,6 +18,7 @@ import { flowActionRoutes } from './routes/flow-actions.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
+import { holdRoutes } from './routes/holds.ts'
 import { hookRoutes } from './routes/hooks.ts'
 import { inboundRoutes } from './routes/inbound.ts'
 import { linkRoutes } from './routes/links.ts'
@@ -30,6 +31,7 @@ import { sourceRoutes } from './routes/sources.ts'
 import { stepQueueRoutes } from './routes/step-queue.ts'
 import { stepRepairRoutes } from './routes/step-repair.ts'
 import { stepRoutes } from './routes/steps.ts'
+import { storageRoutes } from './routes/storage.ts'
 import { createServer, type ServerOptions } from './server.ts'
 import { createSse, defaultSse, type SseOptions } from './sse.ts'
 
@@ -67,6 +69,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
   for (const routes of [
     flowRoutes,
     flowActionRoutes,
+    holdRoutes,
     flowSignalRoutes,
     explainRoutes,
     signalRoutes,
@@ -85,6 +88,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     eventRoutes,
     eventStreamRoutes,
     engineRoutes,
+    storageRoutes,
     healthRoutes,
   ]) {
     app.register(routes, context)

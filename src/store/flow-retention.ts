@@ -78,12 +78,22 @@ async function claim(runner: Runner, token: string, ms: number): Promise<boolean
   return mine.length > 0
 }
 
-/** Gives the work back, so that another process need not wait for the end of the lease. */
-export async function releaseRetention(scope: Scope, token: string): Promise<void> {
+/**
+ * Gives the work back, so that another process need not wait for the end of the lease.
+ *
+ * @param heldBack what a pass over everything had to leave; null when it did not come to its end.
+ */
+export async function releaseRetention(
+  scope: Scope,
+  token: string,
+  heldBack: number | null,
+): Promise<void> {
   await rows(
     scope.writer,
     sql`
-      update sweepers set lease_token = null, leased_until = null
+      update sweepers set lease_token = null, leased_until = null,
+        held_back = coalesce(${heldBack}::bigint, held_back),
+        last_pass_at = case when ${heldBack}::bigint is null then last_pass_at else now() end
       where name = 'flows' and lease_token = ${token}::uuid`,
   )
 }
@@ -193,7 +203,6 @@ async function deleteFlows(runner: Runner, ids: readonly string[]): Promise<void
 /** A flow that is to be deleted. */
 export interface OldFlow {
   id: string
-  namespace: string
   controller_id: string
   status: string
   closed_at: Timestamp
@@ -202,50 +211,80 @@ export interface OldFlow {
   delete_after: Timestamp
 }
 
-/**
- * The next flows to be deleted, whether or not their time is over yet. `retention` null: those without
- * a time of their own are kept for ever.
- */
-export async function listNextDeletions(
-  scope: Scope,
-  retention: number | null,
-  limit: number,
-): Promise<OldFlow[]> {
+/** Flows that are looked through for those of one namespace, at most. */
+const lookedThrough = 5_000
+
+/** The next flows to be deleted, whether or not their time is over yet, as one statement's rows. */
+function nextDeletions(retention: number | null, limit: number): Sql {
   const columns = raw('f.id, f.namespace, f.controller_id, f.status, f.closed_at, f.retain_ms')
-  const own = sql`(
+  const own = sql`
     select ${columns}, ${ownEnd} at time zone 'UTC' as delete_after from flows f
     where ${isClosed} and f.retain_ms is not null and f.hold is null
-    order by ${ownEnd}, f.id limit ${limit})`
-  const plain = sql`(
+    order by ${ownEnd}, f.id limit ${limit}`
+  if (retention === null) return own
+  return sql`(${own}) union all (
     select ${columns},
-      f.closed_at + ${retention ?? 0}::bigint * interval '1 millisecond' as delete_after
+      f.closed_at + ${retention}::bigint * interval '1 millisecond' as delete_after
     from flows f
     where ${isClosed} and f.retain_ms is null and f.hold is null
     order by f.closed_at, f.id limit ${limit})`
+}
+
+/**
+ * The next flows of a namespace to be deleted, as far as they are among the next of all. `retention`
+ * null: those without a time of their own are kept for ever.
+ */
+export async function listNextDeletions(
+  scope: Scope,
+  query: { namespace: string; retention: number | null; limit: number },
+): Promise<OldFlow[]> {
   return read<OldFlow>(
     scope,
     sql`
-      select * from ${retention === null ? own : sql`(${own} union all ${plain})`} n
-      order by delete_after, id limit ${limit}`,
+      select id, controller_id, status, closed_at, retain_ms, delete_after
+      from (${nextDeletions(query.retention, lookedThrough)}) n
+      where namespace = ${query.namespace}
+      order by delete_after, id limit ${query.limit}`,
   )
 }
 
-/** How many flows are past their time and on hold; no more than `most` of each are counted. */
-export async function countOldFlows(
+/** How the retention stands. Counts go no further than `most`. */
+export interface RetentionStatus {
+  /** Flows past their time, those that have one of their own among them. */
+  due: number
+  held: number
+  next_deletion_at: Timestamp | null
+  /** When the flow ended that would be deleted first. */
+  oldest_closed_at: Timestamp | null
+  deleted_total: number
+  last_deleted_at: Timestamp | null
+  last_pass_at: Timestamp | null
+  held_back: number
+  running: boolean
+}
+
+export async function readRetentionStatus(
   scope: Scope,
   retention: number | null,
   most: number,
-): Promise<{ due: number; held: number }> {
+): Promise<RetentionStatus> {
   const dueOf = (kind: RetentionKind) => sql`(
     select count(*)::integer from (
       select 1 from flows f where ${old({ kind, retention: retention ?? 0, after: null }).where}
       limit ${most}) t)`
-  const [counted] = await read<{ due: number; held: number }>(
+  const [status] = await read<RetentionStatus>(
     scope,
     sql`
-      select ${retention === null ? raw('0') : dueOf('default')} + ${dueOf('own')} as due, (
-        select count(*)::integer from (
-          select 1 from flows f where f.hold is not null limit ${most}) t) as held`,
+      select ${retention === null ? raw('0') : dueOf('default')} + ${dueOf('own')} as due,
+        (select count(*)::integer from (
+          select 1 from flows f where f.hold is not null limit ${most}) t) as held,
+        n.delete_after as next_deletion_at, n.closed_at as oldest_closed_at, s.deleted_total,
+        s.last_deleted_at, s.last_pass_at, s.held_back,
+        coalesce(s.leased_until > now(), false) as running
+      from sweepers s left join lateral (
+        select * from (${nextDeletions(retention, 1)}) n order by delete_after, id limit 1) n on true
+      where s.name = 'flows'`,
   )
-  return counted ?? { due: 0, held: 0 }
+  if (status === undefined) throw new Error('the sweeper of flows has no row')
+  return status
 }

@@ -57,6 +57,7 @@ export function idleEngine(): Engine {
     },
     queue: { claim: unexpected, heartbeat: unexpected, release: unexpected, waiting: unexpected },
     memos: { get: unexpected, put: unexpected },
+    storage: { report: unexpected, preview: unexpected, queues: unexpected },
     controllers: {
       put: unexpected,
       get: unexpected,

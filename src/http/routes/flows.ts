@@ -57,7 +57,9 @@ const filterMembers = Type.Object({
   'wait.correlation_id': Type.Optional(name('Flows that wait for this correlation id.')),
   created_after: Type.Optional(timestamp('Flows created after this time.')),
   created_before: Type.Optional(timestamp('Flows created before this time.')),
-  held: Type.Optional(Type.Boolean({ description: 'Only flows on hold, or only those that are not.' })),
+  held: Type.Optional(
+    Type.Boolean({ description: 'Only flows on hold, or only those that are not.' }),
+  ),
   sort: Type.Optional(
     oneOfTexts(
       ['created_at', '-created_at'],
