@@ -99,6 +99,7 @@ const flowMembers = {
   labels: ref(LabelsSchema),
   retain: nullableText({
     format: 'duration',
+    examples: ['P90D'],
     description: 'How long it is kept after its end; null: as long as the service is set to.',
   }),
   hold: nullable(FlowHoldSchema),
@@ -319,6 +320,7 @@ export const UpdateFlowSchema = requestBody(
     retain: Type.Optional(
       nullableText({
         format: 'duration',
+        examples: ['P365D'],
         description: `${retainText}; null: as long as the service is set to.`,
       }),
     ),

@@ -1,15 +1,15 @@
 // The wire of what operators ask: the room that is taken, what will be deleted, and the queues of steps.
 
 import { Type } from 'typebox'
-import { flowStatuses } from '../domain/flow.ts'
+import { closingKinds } from '../domain/event.ts'
 import {
   answerBody,
   count,
   duration,
+  growingTexts,
   id,
   nullableText,
   nullableTimestamp,
-  oneOfTexts,
   ref,
   timestamp,
 } from './kit.ts'
@@ -42,6 +42,7 @@ const FlowRetentionSchema = answerBody(
   {
     retention: nullableText({
       format: 'duration',
+      examples: ['P90D'],
       description: 'How long flows are kept after their end that do not say; null: for ever.',
     }),
     retain_min: duration('The least that a flow may ask for.'),
@@ -124,9 +125,13 @@ const DeletionSchema = answerBody(
   {
     flow_id: id('The flow.'),
     controller_id: Type.String({ description: 'Its controller.' }),
-    status: oneOfTexts(flowStatuses, 'How it ended.'),
+    status: growingTexts(closingKinds, 'How it ended.'),
     closed_at: timestamp('When it ended.'),
-    retain: nullableText({ format: 'duration', description: 'Its own time; null: it has none.' }),
+    retain: nullableText({
+      format: 'duration',
+      examples: ['P365D'],
+      description: 'Its own time; null: it has none.',
+    }),
     delete_after: timestamp('When its time is over.'),
   },
   {
@@ -147,11 +152,12 @@ export const DeletionPreviewSchema = answerBody(
   {
     retention: nullableText({
       format: 'duration',
+      examples: ['P90D'],
       description: 'The retention that was asked about, or the present one; null: for ever.',
     }),
     due: count('Flows past their time under it, of all namespaces.'),
     capped: Type.Boolean({ description: 'Whether there are more than were counted.' }),
-    items: Type.Array(ref(DeletionSchema), {
+    next: Type.Array(ref(DeletionSchema), {
       description: 'The next flows to go, the first one first: those of the caller’s namespace.',
     }),
   },
@@ -161,7 +167,7 @@ export const DeletionPreviewSchema = answerBody(
       retention: 'P90D',
       due: 0,
       capped: false,
-      items: [
+      next: [
         {
           flow_id: '019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c15',
           controller_id: 'kate/inbox',
@@ -205,7 +211,7 @@ const QueueCountsSchema = answerBody(
 export const QueuesSchema = answerBody(
   'Queues',
   {
-    items: Type.Array(ref(QueueCountsSchema), {
+    queues: Type.Array(ref(QueueCountsSchema), {
       description: 'By controller and task, 200 at most.',
     }),
     capped: Type.Boolean({
@@ -215,7 +221,7 @@ export const QueuesSchema = answerBody(
   {
     description: 'Steps by controller and task.',
     example: {
-      items: [
+      queues: [
         {
           controller_id: 'kate/inbox',
           task: 'classify',

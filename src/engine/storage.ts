@@ -1,6 +1,6 @@
 // What operators ask of the service as a whole: how much room it takes, what will be deleted, and what waits to be run.
 
-import type { FlowStatus } from '../domain/flow.ts'
+import type { closingKinds } from '../domain/event.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
 import {
@@ -35,7 +35,7 @@ export interface DeletionPreview {
   retention: number | null
   due: number
   capped: boolean
-  items: (OldFlow & { status: FlowStatus })[]
+  next: (OldFlow & { status: (typeof closingKinds)[number] })[]
 }
 
 export interface StepQueueCounts extends OtherSteps {
@@ -48,7 +48,7 @@ export interface Storage {
   /** What would be deleted under another retention, or the present one: nothing is. */
   preview(caller: Caller, options: { retention?: number; limit: number }): Promise<DeletionPreview>
   /** Steps by controller and task; `capped` when some count, or the list, goes on. */
-  queues(caller: Caller): Promise<{ items: StepQueueCounts[]; capped: boolean }>
+  queues(caller: Caller): Promise<{ queues: StepQueueCounts[]; capped: boolean }>
 }
 
 export function createStorage(scope: Scope, retention: FlowRetention): Storage {
@@ -65,7 +65,7 @@ export function createStorage(scope: Scope, retention: FlowRetention): Storage {
 
     async preview({ namespace }, options) {
       const kept = options.retention ?? retention.flows
-      const [status, items] = await Promise.all([
+      const [status, next] = await Promise.all([
         readRetentionStatus(scope, kept, most),
         listNextDeletions(scope, { namespace, retention: kept, limit: options.limit }),
       ])
@@ -73,7 +73,7 @@ export function createStorage(scope: Scope, retention: FlowRetention): Storage {
         retention: kept,
         due: status.due,
         capped: status.due >= most,
-        items: items as DeletionPreview['items'],
+        next: next as DeletionPreview['next'],
       }
     },
 
@@ -89,12 +89,12 @@ export function createStorage(scope: Scope, retention: FlowRetention): Storage {
         const known = counts.get(keyOf(group)) ?? { ready: 0, ready_since: null }
         counts.set(keyOf(group), { ...known, ...group })
       }
-      const items = [...counts.values()].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
+      const queues = [...counts.values()].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
       return {
-        items: items.slice(0, mostQueues),
+        queues: queues.slice(0, mostQueues),
         capped:
           others.capped ||
-          items.length > mostQueues ||
+          queues.length > mostQueues ||
           ready.length === mostQueues ||
           ready.some((group) => group.ready >= most),
       }

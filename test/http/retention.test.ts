@@ -108,7 +108,7 @@ describe('holds', () => {
     })
     expect(put.body.hold.since).toBe(put.body.updated_at)
     expect((await api.call('PUT', path, { reason: 'case 4711' })).body).toEqual(put.body)
-    expect((await api.call('PUT', path)).body).toMatchObject({
+    expect((await api.call('PUT', path, {})).body).toMatchObject({
       hold: { reason: null },
       revision: 4,
     })
@@ -194,12 +194,12 @@ describe('GET /engine/retention', () => {
     }
     await flow()
     const now = (await api.call('GET', '/engine/retention')).body
-    const idsOf = (body: { items: { flow_id: string }[] }) => body.items.map((one) => one.flow_id)
+    const idsOf = (body: { next: { flow_id: string }[] }) => body.next.map((one) => one.flow_id)
     expect(now).toMatchObject({ retention: 'P90D', due: 2, capped: false })
     // The first to go has been due for ten days, by either rule.
     expect(idsOf(now).slice(0, 2).sort()).toEqual([ids[0], ids[2]].sort())
     expect(idsOf(now).slice(2)).toEqual([ids[1], ids[3]])
-    const first = now.items.find((one: { flow_id: string }) => one.flow_id === ids[2])
+    const first = now.next.find((one: { flow_id: string }) => one.flow_id === ids[2])
     expect(first).toMatchObject({ retain: 'P10D', status: 'finished' })
     expect(Date.parse(first.delete_after) - Date.parse(first.closed_at)).toBe(10 * 86_400_000)
     const shorter = (await api.call('GET', '/engine/retention?retention=P30D&limit=1')).body
@@ -221,7 +221,7 @@ describe('GET /engine/retention', () => {
 describe('GET /engine/queues', () => {
   it('counts steps by controller and task', async () => {
     await session.query('truncate flows, flow_events cascade')
-    expect((await api.call('GET', '/engine/queues')).body).toEqual({ items: [], capped: false })
+    expect((await api.call('GET', '/engine/queues')).body).toEqual({ queues: [], capped: false })
     const once = { max_attempts: 1 }
     await flow({
       steps: [
@@ -245,12 +245,12 @@ describe('GET /engine/queues', () => {
     const { body } = await api.call('GET', '/engine/queues')
     const none = { ready: 0, delayed: 0, running: 0, dead: 0 }
     expect(body.capped).toBe(false)
-    expect(body.items).toMatchObject([
+    expect(body.queues).toMatchObject([
       { ...none, controller_id: 'kate/inbox', task: 'a', running: 2, dead: 1, ready_since: null },
       { ...none, controller_id: 'kate/inbox', task: 'b', delayed: 1 },
       { ...none, controller_id: 'other', task: 'z', ready: 1, running_since: null },
     ])
-    expect(Date.parse(body.items[0].running_since)).toBeGreaterThan(Date.now() - 60_000)
-    expect(Date.parse(body.items[2].ready_since)).toBeGreaterThan(Date.now() - 60_000)
+    expect(Date.parse(body.queues[0].running_since)).toBeGreaterThan(Date.now() - 60_000)
+    expect(Date.parse(body.queues[2].ready_since)).toBeGreaterThan(Date.now() - 60_000)
   })
 })

@@ -80,7 +80,7 @@ export const storageRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         retention: asText(preview.retention),
         due: preview.due,
         capped: preview.capped,
-        items: preview.items.map(({ id, retain_ms, ...flow }) => ({
+        next: preview.next.map(({ id, retain_ms, ...flow }) => ({
           flow_id: id,
           controller_id: flow.controller_id,
           status: flow.status,
