@@ -162,8 +162,10 @@ async function storage(client, url) {
   const service = await startService({ DATABASE_URL: url, TASKFLOW_FLOW_RETENTION: 'off' })
   try {
     const report = await (await fetch(`http://127.0.0.1:${service.port}/engine/storage`)).json()
-    const each = report.tables.map((/** @type {{ name: string, table_bytes: number, index_bytes: number }} */ one) =>
-      `${one.name} ${figure(one.table_bytes / rows[0].count)} + ${figure(one.index_bytes / rows[0].count)}`)
+    const each = report.tables.map(
+      (/** @type {{ name: string, table_bytes: number, index_bytes: number }} */ one) =>
+        `${one.name} ${figure(one.table_bytes / rows[0].count)} + ${figure(one.index_bytes / rows[0].count)}`,
+    )
     say(`Bytes for each flow, of the table and its indexes: ${each.slice(0, 3).join(', ')}`)
     for (const path of ['/engine/storage', '/engine/retention?retention=P90D', '/engine/queues']) {
       /** @type {number[]} */
