@@ -43,7 +43,7 @@ export const storageRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
     },
     async () => {
       const { database_bytes, tables, retention } = await engine.storage.report()
-      const { flows, min, max, ...status } = retention
+      const { flows, min, max, due, held, capped, ...status } = retention
       return {
         database_bytes,
         tables,
@@ -51,6 +51,9 @@ export const storageRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
           retention: asText(flows),
           retain_min: formatDuration(min),
           retain_max: formatDuration(max),
+          due,
+          held,
+          capped,
           ...status,
         },
       }
