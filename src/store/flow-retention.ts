@@ -98,6 +98,23 @@ export async function releaseRetention(
   )
 }
 
+/** Locks flows whose time is over, the longest over first; those that are locked elsewhere are left out. */
+export async function lockOldFlows(
+  runner: Runner,
+  query: OldFlowsQuery,
+): Promise<RetentionPlace[]> {
+  const { where, order } = old(query)
+  return rows<RetentionPlace>(
+    runner,
+    sql`
+      select f.id, ${placeAt(query.kind)} as at from flows f
+      where ${where}
+      order by ${order}
+      limit ${query.limit}
+      for update skip locked`,
+  )
+}
+
 export interface DeletedFlows {
   /** Flows that were looked at; fewer than the limit: there are no more for now. */
   scanned: number
@@ -118,19 +135,10 @@ export async function deleteOldFlows(
   scope: Scope,
   query: OldFlowsQuery & { token: string; lease: number },
 ): Promise<DeletedFlows | null> {
-  const { where, order } = old(query)
   return inTransaction(scope, async (runner) => {
     await rows(runner, lockTimeout)
     if (!(await claim(runner, query.token, query.lease))) return null
-    const found = await rows<RetentionPlace>(
-      runner,
-      sql`
-        select f.id, ${placeAt(query.kind)} as at from flows f
-        where ${where}
-        order by ${order}
-        limit ${query.limit}
-        for update skip locked`,
-    )
+    const found = await lockOldFlows(runner, query)
     const ids = await tellable(
       runner,
       found.map(({ id }) => id),
