@@ -8,6 +8,7 @@ import { metrics } from './metrics.mjs'
 import { openServer } from './postgres.mjs'
 import { replicas } from './replicas.mjs'
 import { printGoals, printMachine } from './report.mjs'
+import { retention } from './retention.mjs'
 import { matching, signals } from './signals.mjs'
 import { start } from './start.mjs'
 import { steps } from './steps.mjs'
@@ -29,6 +30,7 @@ const parts = [
   'streams',
   'replicas',
   'metrics',
+  'retention',
   'start',
 ]
 
@@ -38,6 +40,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     seconds: { type: 'string' },
     rounds: { type: 'string' },
+    flows: { type: 'string' },
   },
 })
 const chosen = values.only === undefined ? parts : values.only.split(',')
@@ -45,8 +48,16 @@ const unknown = chosen.filter((part) => !parts.includes(part))
 const quick = values.quick
 const seconds = Number(values.seconds ?? (quick ? 1 : 3))
 const rounds = Number(values.rounds ?? (quick ? 1 : 3))
-if (unknown.length > 0 || !(seconds > 0) || !(Number.isInteger(rounds) && rounds > 0)) {
-  process.stderr.write(`usage: [--quick] [--only=${parts.join('|')}] [--seconds=3] [--rounds=3]\n`)
+const flows = Number(values.flows ?? (quick ? 20_000 : 1_000_000))
+if (
+  !(flows > 0) ||
+  unknown.length > 0 ||
+  !(seconds > 0) ||
+  !(Number.isInteger(rounds) && rounds > 0)
+) {
+  process.stderr.write(
+    `usage: [--quick] [--only=${parts.join('|')}] [--seconds=3] [--rounds=3] [--flows=1000000]\n`,
+  )
   process.exit(2)
 }
 
@@ -68,6 +79,7 @@ try {
   if (chosen.includes('streams')) await streams(server, { seconds, rounds, quick })
   if (chosen.includes('replicas')) await replicas(server, { quick })
   if (chosen.includes('metrics')) await metrics(server, { quick })
+  if (chosen.includes('retention')) await retention(server, { seconds, rounds, flows })
   if (chosen.includes('start')) await start({ rounds, quick })
   printGoals()
 } finally {

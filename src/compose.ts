@@ -215,6 +215,11 @@ function assemble(
       bytes: config.TASKFLOW_STEP_LIMIT_BYTES,
       memos: { bytes: config.TASKFLOW_STEP_LIMIT_BYTES, count: config.TASKFLOW_MEMOS_LIMIT },
     },
+    retention: {
+      flows: config.TASKFLOW_FLOW_RETENTION,
+      min: config.TASKFLOW_FLOW_RETAIN_MIN,
+      max: config.TASKFLOW_FLOW_RETAIN_MAX,
+    },
     streams: {
       total: config.TASKFLOW_STREAMS_LIMIT,
       perCaller: config.TASKFLOW_STREAMS_PER_CALLER,

@@ -15,6 +15,10 @@ const duration = (fallback: string, minimum: string, description: string) =>
     description,
   })
 
+/** The same, or off: null. */
+const durationOrOff = (fallback: string, minimum: string, description: string) =>
+  Type.Unsafe<number | null>({ ...duration(fallback, minimum, description), off: true })
+
 const integer = (fallback: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: fallback, minimum, maximum, description })
 
@@ -134,6 +138,13 @@ export const configSchema = Type.Object({
     'PT1S',
     'How long delivered and expired signals are known, so that a redelivery is a duplicate.',
   ),
+  TASKFLOW_FLOW_RETENTION: durationOrOff(
+    'P90D',
+    'PT1M',
+    'How long flows and all that belongs to them are kept after their end; off: for ever, but for those that say otherwise.',
+  ),
+  TASKFLOW_FLOW_RETAIN_MIN: duration('P1D', 'PT0S', 'The least that a flow may ask to be kept.'),
+  TASKFLOW_FLOW_RETAIN_MAX: duration('P3650D', 'PT1M', 'The most that a flow may ask to be kept.'),
   TASKFLOW_REQUEST_TIMEOUT: duration('PT30S', 'PT1S', 'For a request to arrive whole.'),
   TASKFLOW_HEADERS_TIMEOUT: duration(
     'PT10S',
@@ -319,6 +330,7 @@ type Reading = { value: unknown } | { fault: string }
 
 function readValue(schema: TSchema, text: string): Reading {
   const rules = schema as { [rule: string]: unknown }
+  if (rules['off'] === true && text === 'off') return { value: null }
   if (rules['format'] === 'duration') {
     const fault = durationFault(text)
     if (fault !== null) return { fault }
@@ -395,6 +407,11 @@ function conflicts(config: Config): string[] {
   if (config.TASKFLOW_HEADERS_TIMEOUT >= config.TASKFLOW_REQUEST_TIMEOUT) {
     found.push(
       'TASKFLOW_HEADERS_TIMEOUT must be shorter than TASKFLOW_REQUEST_TIMEOUT: lower the first or raise the second.',
+    )
+  }
+  if (config.TASKFLOW_FLOW_RETAIN_MIN > config.TASKFLOW_FLOW_RETAIN_MAX) {
+    found.push(
+      'TASKFLOW_FLOW_RETAIN_MIN must not be longer than TASKFLOW_FLOW_RETAIN_MAX: lower the first or raise the second.',
     )
   }
   const publicUrl = config.TASKFLOW_PUBLIC_URL

@@ -20,6 +20,7 @@ import { signalComponents } from './signal.ts'
 import { sourceComponents } from './source.ts'
 import { stepComponents } from './step.ts'
 import { stepWorkComponents } from './step-work.ts'
+import { storageComponents } from './storage.ts'
 import { toolComponents } from './tool.ts'
 import { verificationComponents } from './verification.ts'
 import { waitComponents } from './wait.ts'
@@ -46,5 +47,6 @@ export const components: readonly Component[] = [
   ...bindingComponents,
   ...toolComponents,
   ...engineComponents,
+  ...storageComponents,
   ...problemComponents,
 ]

@@ -56,6 +56,22 @@ const LabelsPatch = component(
   },
 )
 
+const FlowHoldSchema = answerBody(
+  'FlowHold',
+  {
+    reason: nullableText({ description: 'Why, as it was said.' }),
+    since: timestamp('When it was put on hold.'),
+    by: Type.String({ description: 'By whom.' }),
+  },
+  {
+    description: 'A flow on hold is never deleted, however long ago it ended.',
+    example: { reason: 'case 4711', since: '2026-04-23T15:00:00.000Z', by: 'operator' },
+  },
+)
+
+const retainText =
+  'How long the flow is kept after it has ended, from a day to ten years unless the service is set otherwise'
+
 const modeText =
   '`managed`: the service runs its steps. `mirrored`: they run elsewhere, and the service is told.'
 
@@ -81,6 +97,12 @@ const flowMembers = {
     description: 'True from the moment a cancel was requested. It never becomes false again.',
   }),
   labels: ref(LabelsSchema),
+  retain: nullableText({
+    format: 'duration',
+    examples: ['P90D'],
+    description: 'How long it is kept after its end; null: as long as the service is set to.',
+  }),
+  hold: nullable(FlowHoldSchema),
   revision: count('Grows by one with every change. Also the `ETag`.'),
   created_at: timestamp('When the flow was created.'),
   updated_at: timestamp('When it last changed.'),
@@ -107,6 +129,8 @@ export const exampleFlow: Static<TObject<typeof flowMembers>> = {
   },
   cancel_requested: false,
   labels: { tier: 'gold' },
+  retain: null,
+  hold: null,
   revision: 3,
   created_at: '2026-04-23T13:59:56.000Z',
   updated_at: '2026-04-23T14:00:00.000Z',
@@ -228,6 +252,13 @@ export const CreateFlowSchema = requestBody(
           'True: the flow is running from the start, as a mirrored flow and one with `steps` always are. False when absent.',
       }),
     ),
+    retain: Type.Optional(
+      Type.String({
+        format: 'duration',
+        description: `${retainText}. As long as the service is set to when absent.`,
+        examples: ['P365D'],
+      }),
+    ),
     steps: Type.Optional(
       Type.Array(ref(NewStepSchema), {
         minItems: 1,
@@ -289,11 +320,26 @@ export const UpdateFlowStateSchema = requestBody(
 
 export const UpdateFlowSchema = requestBody(
   'UpdateFlow',
-  { labels: ref(LabelsPatch) },
   {
-    description: 'Labels to set and to remove.',
+    labels: Type.Optional(ref(LabelsPatch)),
+    retain: Type.Optional(
+      nullableText({
+        format: 'duration',
+        examples: ['P365D'],
+        description: `${retainText}; null: as long as the service is set to.`,
+      }),
+    ),
+  },
+  {
+    description: 'Labels to set and to remove, and how long the flow is kept.',
     example: { labels: { tier: 'gold', region: null } },
   },
+)
+
+export const HoldFlowSchema = requestBody(
+  'HoldFlow',
+  { reason: Type.Optional(text('Why, for whoever wants to lift it.')) },
+  { description: 'Why the flow must not be deleted.', example: { reason: 'case 4711' } },
 )
 
 export const FinishFlowSchema = requestBody(
@@ -341,6 +387,7 @@ export const flowComponents = [
   JsonValueSchema,
   LabelsSchema,
   LabelsPatch,
+  FlowHoldSchema,
   FlowSchema,
   FlowPageSchema,
   FlowHookSchema,
@@ -350,6 +397,7 @@ export const flowComponents = [
   ResumeFlowSchema,
   UpdateFlowStateSchema,
   UpdateFlowSchema,
+  HoldFlowSchema,
   FinishFlowSchema,
   FailFlowSchema,
   CancelFlowSchema,

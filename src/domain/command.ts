@@ -1,7 +1,7 @@
 // What can be asked of a flow, and what a decision on it consists of.
 
 import type { FlowEvent } from './event.ts'
-import type { FlowControl } from './flow.ts'
+import type { FlowControl, FlowHold } from './flow.ts'
 import type { JsonObject, JsonValue, StatePatch } from './json.ts'
 import type { NewLink } from './link.ts'
 import type { StepOutcome } from './outcome.ts'
@@ -40,6 +40,14 @@ export type Command =
     }
   | { type: 'update_state'; patch?: JsonObject; unset?: string[]; next_step?: string }
   | { type: 'update_labels'; labels: Record<string, string | null> }
+  | {
+      type: 'update_retention'
+      /** Changed beside it, as one request. */
+      labels?: Record<string, string | null>
+      /** In milliseconds; null: the service's own time. */
+      retain_ms?: number | null
+      hold?: Pick<FlowHold, 'reason'> | null
+    }
   | { type: 'finish'; final_state?: JsonObject }
   | { type: 'fail'; reason: string }
   | {

@@ -5,6 +5,7 @@ import { decide } from './decide.ts'
 import { FlowError } from './errors.ts'
 import type { FlowEvent } from './event.ts'
 import type { FlowMode, FlowRecord } from './flow.ts'
+import { formatDuration } from './formats.ts'
 import { type JsonObject, jsonBytes } from './json.ts'
 import { mergeLabels } from './labels.ts'
 import type { NewStep, StepDefaults, StepRecord } from './step.ts'
@@ -30,6 +31,8 @@ export interface NewFlow {
   on_conflict?: 'fail' | 'use_existing'
   /** Chooses the shard; the key does when absent. */
   routing_key?: string
+  /** How long it is kept after its end, in milliseconds; the service's own time when absent. */
+  retain_ms?: number
   /** Whether to be born running. */
   start?: boolean
   /** Steps to begin with; the flow is then born running. */
@@ -82,6 +85,8 @@ export function createFlow(
     cancel_requested: false,
     cancel_reason: null,
     labels,
+    retain_ms: input.retain_ms ?? null,
+    hold: null,
     revision: 0,
     wake_at: null,
     last_xid: '0',
@@ -109,6 +114,7 @@ export function createFlow(
       current_step,
       labels,
       state,
+      ...(input.retain_ms !== undefined && { retain: formatDuration(input.retain_ms) }),
     },
     actor,
     at: now,

@@ -6,9 +6,10 @@ import { requestCancel } from './cancel.ts'
 import type { Command, DecidedFlow, Decision, DomainLimits } from './command.ts'
 import { createDraft, setMembers } from './draft.ts'
 import { isTerminal } from './flow.ts'
-import { mergeLabels } from './labels.ts'
+import { updateLabels } from './labels.ts'
 import { changeMatchKeys } from './match-key.ts'
 import { observe } from './observe.ts'
+import { updateRetention } from './retention.ts'
 import { settle } from './settle.ts'
 import { expireStep } from './step-end.ts'
 import { enqueue } from './step-enqueue.ts'
@@ -77,13 +78,10 @@ export function decide(
         Object.keys(patch).length + unset.length > 0 ? { patch: { merge: patch, unset } } : {},
       )
     }
-    case 'update_labels': {
-      const labels = mergeLabels(flow.labels, command.labels, limits.labels)
-      const given = Object.entries(command.labels)
-      const known = (name: string) => (Object.hasOwn(flow.labels, name) ? flow.labels[name] : null)
-      if (given.every(([name, value]) => known(name) === value)) return unchanged('unchanged')
-      return change('labels_updated', { labels: { ...command.labels } }, { labels })
-    }
+    case 'update_labels':
+      return updateLabels(draft, command.labels)
+    case 'update_retention':
+      return updateRetention(draft, command)
     case 'finish': {
       admit(flow, 'finished')
       const patch = command.final_state

@@ -17,6 +17,8 @@ interface More {
 
 export interface Draft {
   flow: DecidedFlow
+  /** Who asks. */
+  actor: string
   limits: DomainLimits
   /** When the change happens: never before the one that came before it, whatever the clock did meanwhile. */
   at: Timestamp
@@ -41,6 +43,7 @@ export function createDraft(
   const at = laterOf(now, flow.updated_at)
   return {
     flow,
+    actor,
     limits,
     at,
     change(kind, payload, next, more = {}) {

@@ -22,6 +22,7 @@ export const eventKinds = [
   'step_dead',
   'quarantined',
   'reopened',
+  'retention_updated',
 ] as const
 export type EventKind = (typeof eventKinds)[number]
 

@@ -33,10 +33,17 @@ export function isTerminal(status: FlowStatus): boolean {
   return transitions[status].length === 0
 }
 
+/** Why a flow is not deleted, however long ago it ended. */
+export interface FlowHold {
+  reason: string | null
+  since: Timestamp
+  by: string
+}
+
 /**
  * A flow without its state: what a batch locks and what `decide` looks at. Columns and members have
  * the same names; `cancel_reason`, `wake_at`, `state_bytes`, `open_steps`, `last_xid`, `hooked`,
- * `traceparent` and `shard` are not shown on the wire.
+ * `traceparent` and `shard` are not shown on the wire, and `retain_ms` is `retain` there, a duration.
  */
 export interface FlowControl {
   id: string
@@ -54,6 +61,9 @@ export interface FlowControl {
   cancel_requested: boolean
   cancel_reason: string | null
   labels: Record<string, string>
+  /** How long it is kept after its end, in milliseconds; null when the service's own time holds. */
+  retain_ms: number | null
+  hold: FlowHold | null
   revision: number
   /** When the tick must look at this flow, or null when time alone never changes it. */
   wake_at: Timestamp | null

@@ -1,5 +1,7 @@
 // Labels of a flow and their changes.
 
+import type { Decision } from './command.ts'
+import type { Draft } from './draft.ts'
 import { FlowError } from './errors.ts'
 
 /** Labels after a change: given ones replace, null removes. Throws `limit_exceeded` past `maximum` labels. */
@@ -19,4 +21,17 @@ export function mergeLabels(
     )
   }
   return Object.fromEntries(kept)
+}
+
+/** Changes labels, in every status. What is so already changes nothing. */
+export function updateLabels(
+  { flow, limits, change, unchanged }: Draft,
+  given: Record<string, string | null>,
+): Decision {
+  const labels = mergeLabels(flow.labels, given, limits.labels)
+  const known = (name: string) => (Object.hasOwn(flow.labels, name) ? flow.labels[name] : null)
+  if (Object.entries(given).every(([name, value]) => known(name) === value)) {
+    return unchanged('unchanged')
+  }
+  return change('labels_updated', { labels: { ...given } }, { labels })
 }

@@ -13,6 +13,7 @@ import { createDepthLoop } from './depths.ts'
 import { createEvents, type Events } from './events.ts'
 import { createExplain, type Explain } from './explain.ts'
 import { createFeedPositions } from './feed-position.ts'
+import { createFlowRetention, defaultFlowRetention, type FlowRetention } from './flow-retention.ts'
 import { createFlows, type Flows } from './flows.ts'
 import type { EngineGauges } from './gauges.ts'
 import { createReadiness, type Readiness } from './health.ts'
@@ -39,6 +40,7 @@ import { createStepClaims } from './step-claims.ts'
 import { createStepQueue, type StepQueue } from './step-queue.ts'
 import { createStepSweeper, type StepSweeper } from './step-sweeper.ts'
 import { createSteps, type Steps } from './steps.ts'
+import { createStorage, type Storage } from './storage.ts'
 import { createStreams, type Streams } from './streams.ts'
 import { createWaitEngine, type WaitEngine, type WaitEngineStatus } from './wait-engine.ts'
 import { createWatch } from './watch.ts'
@@ -85,6 +87,7 @@ export interface Engine {
   events: Events
   streams: Streams
   explain: Explain
+  storage: Storage
   waitEngine: WaitEngine
   stepSweeper: StepSweeper
   status(): EngineStatus
@@ -126,6 +129,8 @@ export interface EngineOptions {
   push: PushSettings
   /** Sends what leaves the service; whoever made it closes it after a stop. */
   outbound: Pick<Outbound, 'send'>
+  /** How long flows are kept after their end; see `defaultFlowRetention`. */
+  retention?: FlowRetention
   /** Event streams open at a time. */
   streams: { total: number; perCaller: number }
   /** How often it is read how much waits in the database, in milliseconds. */
@@ -165,7 +170,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const read = createFlowReader(scope, options.readsInFlight)
   const stepBytes = options.steps.bytes
   const { rules, limit: hookLimit, timeout, source } = options.hooks
-  const flows = createFlows({ scope, committer, read, watch, stepBytes, rules })
+  const flowRetention = options.retention ?? defaultFlowRetention
+  const retain = flowRetention
+  const flows = createFlows({ scope, committer, read, watch, stepBytes, rules, retain })
   const dispatcher = createHookDispatcher({
     scope,
     outbound: options.outbound,
@@ -200,8 +207,13 @@ export function createEngine(options: EngineOptions): RunningEngine {
     deliveries: options.hooks.retention,
     failed_deliveries: options.hooks.failed_retention,
   }
-  const signals = createSignals(scope, committer, options.signals, stepBytes, report, () =>
-    waker.nudge(0),
+  const signals = createSignals(
+    scope,
+    committer,
+    options.signals,
+    { stepBytes, retain },
+    report,
+    () => waker.nudge(0),
   )
   const links = createLinks(scope, signals)
   const steps = createSteps({ scope, flows, links, stepBytes })
@@ -241,6 +253,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     credentials.loop,
     createDepthLoop(scope, options.depths.interval, report),
     ...createSweepers(scope, retention, report),
+    createFlowRetention(scope, flowRetention, committer, report),
   ]
 
   /** For whoever runs these steps: workers that wait, or endpoints. */
@@ -270,6 +283,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     events: createEvents({ scope, flows, watch, streams, positions }),
     streams,
     explain: createExplain(scope, flows, waitEngine),
+    storage: createStorage(scope, flowRetention),
     waitEngine,
     stepSweeper,
     publisher: (more) => createPublisher({ scope, committer, hints, report }, more),

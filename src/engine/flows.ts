@@ -7,6 +7,7 @@ import { type FlowRecord, type FlowStatus, isTerminal } from '../domain/flow.ts'
 import type { PayloadStyle } from '../domain/hook.ts'
 import { refuseFarTime, refuseFarWait } from '../domain/horizon.ts'
 import { isId } from '../domain/id.ts'
+import { judgeRetain, type RetainBounds } from '../domain/retention.ts'
 import { shardCount, shardOf, shardToken } from '../domain/shard.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { WaitKind } from '../domain/wait.ts'
@@ -35,6 +36,7 @@ export interface FlowFilter {
   wait_correlation_id?: string
   created_after?: Timestamp
   created_before?: Timestamp
+  held?: boolean
 }
 
 /** A flow as it is asked for, with the hooks that it shall have from its first event on. */
@@ -87,10 +89,12 @@ export interface FlowsOptions {
   stepBytes: number
   /** Where hooks may point to. */
   rules: OutboundRules
+  /** How long flows may ask to be kept after their end. */
+  retain: RetainBounds
 }
 
 export function createFlows(options: FlowsOptions): Flows {
-  const { scope, committer, read, watch, stepBytes, rules } = options
+  const { scope, committer, read, watch, stepBytes, rules, retain } = options
 
   async function get(caller: Caller, flowId: string): Promise<FlowRecord> {
     const flow = isId(flowId) ? await read(flowId) : null
@@ -103,6 +107,7 @@ export function createFlows(options: FlowsOptions): Flows {
 
     async create(caller, { hooks: asked = [], ...said }, options = {}) {
       const input = originOf(caller, said)
+      judgeRetain(input.retain_ms, retain, '/retain')
       const routing = input.routing_key ?? input.key ?? options.idempotency?.key
       const shardIndex =
         routing === undefined
@@ -133,6 +138,7 @@ export function createFlows(options: FlowsOptions): Flows {
       if (!isId(flowId)) throw flowNotFound(flowId)
       const horizon = caller.timer_max_horizon
       if (horizon !== undefined) refuseFarCommand(command, horizon)
+      if (command.type === 'update_retention') judgeRetain(command.retain_ms, retain, '/retain')
       return committer.submit({
         type: 'change',
         caller,

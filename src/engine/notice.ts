@@ -38,6 +38,9 @@ type Told =
   | { type: 'old_signals_deleted'; count: number }
   | { type: 'old_messages_deleted'; count: number }
   | { type: 'old_deliveries_deleted'; count: number }
+  | { type: 'old_flows_deleted'; count: number }
+  /** Flows past their time are kept: a publisher or a hook has not been told everything of them. */
+  | { type: 'old_flows_held_back'; count: number }
   /** A receiver wants no more, or nothing has reached it for days: until somebody enables it nothing is sent. */
   | { type: 'hook_disabled'; hook_id: string; namespace: string; reason: string }
   /** All attempts were made. */
@@ -99,6 +102,12 @@ const renderings: { [Type in Told['type']]: Rendering } = {
     message: 'raw messages past their retention were deleted',
   },
   old_deliveries_deleted: { level: 'debug', message: 'old deliveries were deleted' },
+  old_flows_deleted: { level: 'debug', message: 'flows past their retention were deleted' },
+  old_flows_held_back: {
+    level: 'info',
+    message:
+      'flows past their retention are kept until hooks and publishers know everything of them',
+  },
   hook_disabled: { level: 'warn', message: 'a hook was disabled: its receiver takes nothing' },
   deliveries_failed: { level: 'warn', message: 'deliveries of hooks failed for good' },
   deliveries_overtaken: {

@@ -4,6 +4,7 @@ import { FlowError, flowNotFound } from '../domain/errors.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import { isId, shardIndexOf } from '../domain/id.ts'
 import { type JsonValue, jsonBytes } from '../domain/json.ts'
+import { judgeRetain, type RetainBounds } from '../domain/retention.ts'
 import { shardOf, shardToken } from '../domain/shard.ts'
 import type { DeliverMode, SignalDelivery, SignalOutcome, SignalRecord } from '../domain/signal.ts'
 import type { Timestamp } from '../domain/time.ts'
@@ -94,15 +95,22 @@ export interface SignalSettings {
   retention: number
 }
 
+/** What flows are held to that a signal makes. */
+export interface StartLimits {
+  /** Largest input of a step, in bytes of compact JSON. */
+  stepBytes: number
+  /** How long they may ask to be kept after their end. */
+  retain: RetainBounds
+}
+
 /**
- * @param stepBytes the largest input of a step of a flow that a signal makes, in bytes of compact JSON.
  * @param onWaking told when a signal has more waits to wake than one transaction holds.
  */
 export function createSignals(
   scope: Scope,
   committer: Committer,
   settings: SignalSettings,
-  stepBytes: number,
+  limits: StartLimits,
   report: Report,
   onWaking: () => void,
 ): Signals {
@@ -148,7 +156,7 @@ export function createSignals(
           ttl,
           ...(input.message !== undefined && { message: input.message }),
         },
-        start: startOf(caller, input.start_if_absent, stepBytes),
+        start: startOf(caller, input.start_if_absent, limits),
         if_match: options.if_match ?? null,
       })
       if (reply.signal.waking !== null) onWaking()
@@ -188,9 +196,10 @@ export function createSignals(
 function startOf(
   caller: Caller,
   input: (FlowAsked & { key: string }) | undefined,
-  stepBytes: number,
+  { stepBytes, retain }: StartLimits,
 ): StartIfAbsent | null {
   if (input === undefined) return null
+  judgeRetain(input.retain_ms, retain, '/start_if_absent/retain')
   const shardIndex = shardOf(caller.namespace, input.key)
   return {
     flow_id: mintId(shardIndex),

@@ -23,6 +23,7 @@ import { flowBatchRoutes } from './routes/flow-batch.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
+import { holdRoutes } from './routes/holds.ts'
 import { hookRoutes } from './routes/hooks.ts'
 import { inboundRoutes } from './routes/inbound.ts'
 import { linkRoutes } from './routes/links.ts'
@@ -36,6 +37,7 @@ import { sourceRoutes } from './routes/sources.ts'
 import { stepQueueRoutes } from './routes/step-queue.ts'
 import { stepRepairRoutes } from './routes/step-repair.ts'
 import { stepRoutes } from './routes/steps.ts'
+import { storageRoutes } from './routes/storage.ts'
 import { toolRoutes } from './routes/tool.ts'
 import { createServer, type ServerOptions } from './server.ts'
 import { createSse, defaultSse, type SseOptions } from './sse.ts'
@@ -108,6 +110,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     flowRoutes,
     flowBatchRoutes,
     flowActionRoutes,
+    holdRoutes,
     flowSignalRoutes,
     explainRoutes,
     signalRoutes,
@@ -128,6 +131,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     bindingRoutes,
     toolRoutes,
     engineRoutes,
+    storageRoutes,
     healthRoutes,
     metricsRoutes,
   ]) {

@@ -5,6 +5,7 @@ import type { Flow } from '../contract/flow.ts'
 import type { Signal } from '../contract/signal.ts'
 import type { FlowEvent } from '../domain/event.ts'
 import type { FlowRecord } from '../domain/flow.ts'
+import { formatDuration } from '../domain/formats.ts'
 import type { SignalRecord } from '../domain/signal.ts'
 import type { Branch, Wait } from '../domain/wait.ts'
 import type { Page } from '../engine/page.ts'
@@ -27,10 +28,20 @@ export function presentFlow(flow: FlowRecord): Flow {
     wait: flow.wait === null ? null : presentWait(flow.wait),
     cancel_requested: flow.cancel_requested,
     labels: flow.labels,
+    ...presentRetention(flow),
     revision: flow.revision,
     created_at: flow.created_at,
     updated_at: flow.updated_at,
     closed_at: flow.closed_at,
+  }
+}
+
+/** Answers that a release before this one kept for repeats have neither. */
+function presentRetention(flow: Partial<FlowRecord>): Pick<Flow, 'retain' | 'hold'> {
+  const { retain_ms = null, hold = null } = flow
+  return {
+    retain: retain_ms === null ? null : formatDuration(retain_ms),
+    hold: hold === null ? null : { reason: hold.reason, since: hold.since, by: hold.by },
   }
 }
 

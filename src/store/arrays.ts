@@ -6,6 +6,7 @@ import type { Sql } from './sql.ts'
 /** Object ids of the types, the same on every server (`pg_type.dat`). */
 const oids = {
   boolean: 16,
+  bigint: 20,
   smallint: 21,
   integer: 23,
   text: 25,
@@ -99,6 +100,8 @@ const writers: { [Type in ArrayType]: (value: never, at: number) => number } = {
     scratch[at] = 1
     return at + 1
   },
+  bigint: (value: number, at) =>
+    scratch.writeUInt32BE(modulo(value, word), scratch.writeInt32BE(Math.floor(value / word), at)),
   smallint: (value: number, at) => scratch.writeInt16BE(value, at),
   integer: (value: number, at) => scratch.writeInt32BE(value, at),
   text: writeText,
@@ -128,6 +131,11 @@ const writers: { [Type in ArrayType]: (value: never, at: number) => number } = {
       scratch.writeUInt32BE(Math.floor(number / word), at),
     )
   },
+}
+
+/** The remainder that is never negative, of a whole number. */
+function modulo(value: number, by: number): number {
+  return ((value % by) + by) % by
 }
 
 function writeText(value: string, at: number): number {

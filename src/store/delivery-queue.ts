@@ -29,12 +29,20 @@ export interface HookEvent {
 const wireTime = (column: Sql) =>
   sql`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
 
+/** A duration as `formatDuration` writes it: each part only when there is some of it. */
+const retainAsText = sql`case when f.retain_ms is not null then 'P'
+  || coalesce(nullif(f.retain_ms / 86400000, 0) || 'D', '')
+  || case when f.retain_ms % 86400000 = 0 then '' else 'T'
+    || coalesce(nullif(f.retain_ms % 86400000 / 3600000, 0) || 'H', '')
+    || coalesce(nullif(f.retain_ms % 3600000 / 60000, 0) || 'M', '')
+    || coalesce(nullif(trim_scale(f.retain_ms % 60000 / 1000.0), 0) || 'S', '') end end`
+
 /** A flow as the wire shows it. */
 const flowAsJson = sql`json_build_object('id', f.id, 'namespace', f.namespace, 'key', f.key,
   'controller_id', f.controller_id, 'goal', f.goal, 'owner_session_key', f.owner_session_key,
   'requester_origin', f.requester_origin, 'mode', f.mode, 'current_step', f.current_step,
   'state', f.state, 'status', f.status, 'wait', f.wait, 'cancel_requested', f.cancel_requested,
-  'labels', f.labels, 'revision', f.revision, 'created_at', ${wireTime(sql`f.created_at`)},
+  'labels', f.labels, 'retain', ${retainAsText}, 'hold', f.hold, 'revision', f.revision, 'created_at', ${wireTime(sql`f.created_at`)},
   'updated_at', ${wireTime(sql`f.updated_at`)}, 'closed_at', ${wireTime(sql`f.closed_at`)})`
 
 const thin = sql`'flow_id', e.flow_id, 'revision', e.revision, 'kind', e.kind,

@@ -28,6 +28,8 @@ export const controlColumns = [
   'cancel_requested',
   'cancel_reason',
   'labels',
+  'retain_ms',
+  'hold',
   'revision',
   'wake_at',
   'last_xid',
@@ -137,6 +139,8 @@ const changingColumns = [
   ['state_bytes', 'integer'],
   ['open_steps', 'integer'],
   ['traceparent', 'text'],
+  ['retain_ms', 'bigint'],
+  ['hold', 'jsonb'],
 ] as const satisfies readonly ArrayColumn[]
 
 const newFlowColumns = [
@@ -202,6 +206,7 @@ export async function updateFlows(
           cancel_reason = c.cancel_reason, labels = c.labels, last_xid = c.last_xid, updated_at = c.updated_at,
           closed_at = c.closed_at, state_bytes = c.state_bytes,
           open_steps = c.open_steps, traceparent = c.traceparent,
+          retain_ms = c.retain_ms, hold = c.hold,
           state = case
             when c.state is not null then c.state
             when c.patch is not null then (f.state || c.patch)
@@ -305,6 +310,7 @@ export interface FlowQuery {
   wait_correlation_id?: string
   created_after?: Timestamp
   created_before?: Timestamp
+  held?: boolean
   descending: boolean
   /** The last flow of the page before. */
   after?: { created_at: Timestamp; id: string }
@@ -346,6 +352,8 @@ export async function listFlows(scope: Scope, query: FlowQuery): Promise<FlowRec
   if (query.created_before !== undefined) {
     where.push(sql`f.created_at < ${query.created_before}::timestamptz`)
   }
+  if (query.held === true) where.push(sql`f.hold is not null`)
+  if (query.held === false) where.push(sql`f.hold is null`)
   if (query.after !== undefined) {
     const { created_at, id } = query.after
     where.push(

@@ -20,6 +20,8 @@ test('with only what is needed', () => {
     cancel_requested: false,
     cancel_reason: null,
     labels: {},
+    retain_ms: null,
+    hold: null,
     revision: 0,
     wake_at: null,
     last_xid: '0',

@@ -145,6 +145,17 @@ const template: fc.Arbitrary<Template> = fc.oneof(
   ),
   one(
     fc
+      .record(
+        {
+          retain_ms: fc.constantFrom(null, 1_000, 90_061_500),
+          hold: fc.constantFrom(null, { reason: null }, { reason: 'case' }),
+        },
+        { requiredKeys: [] },
+      )
+      .map((more) => ({ type: 'update_retention', ...more })),
+  ),
+  one(
+    fc
       .record({ final_state: members }, { requiredKeys: [] })
       .map((f) => ({ type: 'finish', ...f })),
   ),
@@ -324,6 +335,7 @@ test('every history keeps the laws, and its log folds to the row', () => {
       'resumed',
       'state_updated',
       'labels_updated',
+      'retention_updated',
     ],
     ...['finished', 'failed', 'cancel_requested', 'cancelled', 'step_observed', 'quarantined'],
     ...['already_terminal', 'cancel_pending', 'illegal_transition', 'stale_wait', 'wait_conflict'],

@@ -76,6 +76,9 @@ const commands: Record<string, [command: Command, at?: string]> = {
   'update-none': [{ type: 'update_state', patch: {}, unset: [] }],
   label: [{ type: 'update_labels', labels: { tier: null, zone: 'eu' } }],
   'label-same': [{ type: 'update_labels', labels: { tier: 'gold', none: null } }],
+  retain: [{ type: 'update_retention', retain_ms: 86_400_000 }],
+  hold: [{ type: 'update_retention', hold: { reason: null } }],
+  'hold-none': [{ type: 'update_retention', hold: null, retain_ms: null }],
   finish: [{ type: 'finish', final_state: { b: 2 } }],
   fail: [{ type: 'fail', reason: 'broken' }],
   'request-cancel': [{ type: 'request_cancel', reason: 'enough' }],
@@ -118,6 +121,9 @@ update         ~         ~         ~         ~         ~         pending   pendi
 update-none    =         =         =         =         =         pending   pending   pending   pending   pending   ended    ended    ended
 label          ~         ~         ~         ~         ~         ~         ~         ~         ~         ~         ~        ~        ~
 label-same     =         =         =         =         =         =         =         =         =         =         =        =        =
+retain         ~         ~         ~         ~         ~         ~         ~         ~         ~         ~         ~        ~        ~
+hold           ~         ~         ~         ~         ~         ~         ~         ~         ~         ~         ~        ~        ~
+hold-none      =         =         =         =         =         =         =         =         =         =         =        =        =
 finish         illegal   finished  illegal   illegal   illegal   pending   pending   pending   pending   pending   ended    ended    ended
 fail           illegal   failed    failed    failed    failed    pending   pending   pending   pending   pending   ended    ended    ended
 request-cancel ~         ~         ~         ~         ~         =         =         =         =         =         ended    ended    ended

@@ -1,6 +1,7 @@
 // What is queued for hooks: one delivery for each event that a hook wants, in the transaction of the event.
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { formatDuration } from '../../src/domain/formats.ts'
 import { isId, shardIndexOf } from '../../src/domain/id.ts'
 import {
   caller,
@@ -169,7 +170,8 @@ describe('a delivery', () => {
 
   test('is full: the payload of the event, and the flow as it was committed', async () => {
     const hook = await hookTo(engine, 'https://a.example/', { payload: 'full', kinds: ['failed'] })
-    const { id } = await createFlow(engine, { state: { a: 1 }, labels: { tier: 'gold' } })
+    const more = { state: { a: 1 }, labels: { tier: 'gold' }, retain_ms: 90_061_500 }
+    const { id } = await createFlow(engine, more)
     const { flow } = await engine.flows.change(caller, id, { type: 'fail', reason: 'r' })
     const [failed] = await deliveriesIn(session, hook)
     const { body } = await engine.deliveries.get(caller, failed?.id ?? '')
@@ -182,8 +184,11 @@ describe('a delivery', () => {
       state_bytes,
       open_steps,
       traceparent: ____,
-      ...shown
+      retain_ms,
+      ...members
     } = flow
+    const shown = { ...members, retain: formatDuration(retain_ms ?? 0) }
+    expect(shown.retain).toBe('P1DT1H1M1.5S')
     expect([last_xid, hooked, state_bytes, open_steps]).not.toContain(undefined)
     expect(body['data']).toMatchObject({
       kind: 'failed',

@@ -29,6 +29,7 @@ const table = arrayRows([
   ['id', 'uuid'],
   ['small', 'smallint'],
   ['whole', 'integer'],
+  ['big', 'bigint'],
   ['flag', 'boolean'],
   ['words', 'text'],
   ['document', 'jsonb'],
@@ -41,7 +42,7 @@ async function through(given: readonly object[]): Promise<Record<string, string 
   return rows(
     database.scope.writer,
     sql`
-      select id::text, small::text, whole::text, flag::text, words, document::text,
+      select id::text, small::text, whole::text, big::text, flag::text, words, document::text,
         to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') as at, xid::text
       from ${table.of(given)} as t(${raw(table.names)})`,
   )
@@ -51,6 +52,7 @@ const nothing = {
   id: null,
   small: null,
   whole: null,
+  big: null,
   flag: null,
   words: null,
   document: null,
@@ -65,6 +67,7 @@ describe('arrayRows', () => {
         id: '00000000-0000-0000-0000-000000000000',
         small: -32_768,
         whole: -2_147_483_648,
+        big: Number.MIN_SAFE_INTEGER,
         flag: true,
         words: '',
         document: {},
@@ -75,6 +78,7 @@ describe('arrayRows', () => {
         id: 'ffFFffff-ABCD-abcd-9876-0123456789ab',
         small: 32_767,
         whole: 2_147_483_647,
+        big: Number.MAX_SAFE_INTEGER,
         flag: false,
         words: 'ä€😀 {"\\,}\n null',
         document: [{ a: 'ä€😀"\\' }, 1e300, 0.1, false, null],
@@ -90,6 +94,7 @@ describe('arrayRows', () => {
         id: given[0]?.id,
         small: '-32768',
         whole: '-2147483648',
+        big: '-9007199254740991',
         flag: 'true',
         words: '',
         document: '{}',
@@ -100,6 +105,7 @@ describe('arrayRows', () => {
         id: given[1]?.id?.toLowerCase(),
         small: '32767',
         whole: '2147483647',
+        big: '9007199254740991',
         // What is false is left out.
         flag: null,
         words: given[1]?.words,
@@ -118,6 +124,7 @@ describe('arrayRows', () => {
       id: maybe(fc.uuid()),
       small: maybe(fc.integer({ min: -32_768, max: 32_767 })),
       whole: maybe(fc.integer()),
+      big: maybe(fc.maxSafeInteger()),
       flag: maybe(fc.constant(true)),
       // The server takes no NUL, and no half of a pair.
       words: maybe(fc.string({ unit: 'grapheme', maxLength: 200 }).map(withoutNul)),
@@ -139,6 +146,7 @@ describe('arrayRows', () => {
             id: one.id,
             small: one.small === null ? null : String(one.small),
             whole: one.whole === null ? null : String(one.whole),
+            big: one.big === null ? null : String(one.big),
             flag: one.flag === null ? null : 'true',
             words: one.words,
             document: found[given.indexOf(one)]?.['document'] ?? null,

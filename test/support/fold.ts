@@ -2,6 +2,7 @@
 
 import type { FlowEvent } from '../../src/domain/event.ts'
 import type { FlowRecord, FlowStatus } from '../../src/domain/flow.ts'
+import { parseDuration } from '../../src/domain/formats.ts'
 import type { JsonObject, JsonValue } from '../../src/domain/json.ts'
 
 /** What the audit log tells of a flow. */
@@ -18,6 +19,8 @@ export type Folded = Pick<
   | 'status'
   | 'cancel_requested'
   | 'labels'
+  | 'retain_ms'
+  | 'hold'
   | 'revision'
   | 'state'
   | 'created_at'
@@ -37,7 +40,7 @@ const graph: Record<FlowStatus, FlowStatus[]> = {
 }
 
 /** What may still be told of a flow that has ended. */
-const afterTheEnd = ['labels_updated', 'step_observed', 'reopened']
+const afterTheEnd = ['labels_updated', 'retention_updated', 'step_observed', 'reopened']
 
 function fault(event: FlowEvent, what: string): Error {
   return new Error(`flow ${event.flow_id}, revision ${event.revision} (${event.kind}): ${what}`)
@@ -80,6 +83,8 @@ export function fold(events: readonly FlowEvent[]): Folded {
     wait: null,
     cancel_requested: false,
     labels: merge({}, object(first, 'labels')) as Record<string, string>,
+    retain_ms: retainOf(p['retain']),
+    hold: null,
     revision: 0,
     state: object(first, 'state'),
     created_at: first.at,
@@ -110,7 +115,10 @@ function step(flow: Folded, event: FlowEvent): Folded {
     if (flow.status !== status) throw fault(event, `needs a ${status} flow, found ${flow.status}`)
   }
   if (flow.cancel_requested) {
-    const sticky = ['cancelled', 'labels_updated', 'step_observed', 'quarantined']
+    const sticky = [
+      ...['cancelled', 'labels_updated', 'retention_updated'],
+      ...['step_observed', 'quarantined'],
+    ]
     if (payload['discarded'] === true) sticky.push('step_settled')
     if (!sticky.includes(event.kind)) throw fault(event, 'a cancel was requested before')
   }
@@ -143,6 +151,14 @@ function step(flow: Folded, event: FlowEvent): Folded {
       const merged = Object.entries(merge(flow.labels, object(event, 'labels')))
       const labels = merged.filter((entry): entry is [string, string] => entry[1] !== null)
       return { ...next, labels: Object.fromEntries(labels) }
+    }
+    case 'retention_updated': {
+      const { retain, hold } = payload
+      return {
+        ...next,
+        ...(retain !== undefined && { retain_ms: retainOf(retain) }),
+        ...(hold !== undefined && { hold: holdOf(event, hold) }),
+      }
     }
     case 'finished': {
       // A step may end its flow while another one made it wait.
@@ -186,6 +202,16 @@ function step(flow: Folded, event: FlowEvent): Folded {
     case 'created':
       throw fault(event, 'the fold does not know what this does here')
   }
+}
+
+function retainOf(told: JsonValue | undefined): number | null {
+  return typeof told === 'string' ? parseDuration(told) : null
+}
+
+function holdOf({ at, actor }: FlowEvent, told: JsonValue): Folded['hold'] {
+  if (told === null) return null
+  const { reason } = told as { reason: string | null }
+  return { reason, since: at, by: actor }
 }
 
 function merge(a: JsonObject, b: JsonObject): JsonObject {

@@ -88,6 +88,7 @@ export function idleEngine(): Engine {
       removeKey: unexpected,
       mintKey: unexpected,
     },
+    storage: { report: unexpected, preview: unexpected, queues: unexpected },
     controllers: {
       put: unexpected,
       get: unexpected,

@@ -49,7 +49,7 @@ const iso = (column: string) =>
 
 const flowColumns = [
   'id, shard, namespace, key, controller_id, goal, owner_session_key, requester_origin, mode',
-  'current_step, status, wait, cancel_requested, cancel_reason, labels, revision, state_bytes, open_steps, state',
+  'current_step, status, wait, cancel_requested, cancel_reason, labels, retain_ms::float8 as retain_ms, hold, revision, state_bytes, open_steps, state',
   ...['wake_at', 'created_at', 'updated_at', 'closed_at'].map(iso),
 ].join(', ')
 

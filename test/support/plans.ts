@@ -16,6 +16,7 @@ function literal(value: unknown): string {
 /** How the types of binary arrays are read, by their object ids. */
 const readers: Record<number, (item: Buffer) => string | number | boolean> = {
   16: (item) => item[0] === 1,
+  20: (item) => String(item.readBigInt64BE()),
   21: (item) => item.readInt16BE(),
   23: (item) => item.readInt32BE(),
   25: (item) => item.toString(),

@@ -10,9 +10,10 @@ import {
   UpdateFlowSchema,
 } from '../../contract/flow.ts'
 import { maxLengths, name, oneOfTexts, pageQuery, ref, timestamp } from '../../contract/kit.ts'
+import type { Command } from '../../domain/command.ts'
 import { invalid } from '../../domain/errors.ts'
 import { type FlowRecord, flowStatuses } from '../../domain/flow.ts'
-import { parseTimestamp } from '../../domain/formats.ts'
+import { parseDuration, parseTimestamp } from '../../domain/formats.ts'
 import { waitKinds } from '../../domain/wait.ts'
 import type { FlowFilter } from '../../engine/flows.ts'
 import { needs } from '../access.ts'
@@ -57,6 +58,9 @@ const filterMembers = Type.Object({
   'wait.correlation_id': Type.Optional(name('Flows that wait for this correlation id.')),
   created_after: Type.Optional(timestamp('Flows created after this time.')),
   created_before: Type.Optional(timestamp('Flows created before this time.')),
+  held: Type.Optional(
+    Type.Boolean({ description: 'Only flows on hold, or only those that are not.' }),
+  ),
   sort: Type.Optional(
     oneOfTexts(
       ['created_at', '-created_at'],
@@ -192,8 +196,9 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       schema: {
         operationId: 'updateFlow',
         tags,
-        summary: 'Set and remove labels',
-        description: 'Labels are merged; null removes one. Possible in every status.',
+        summary: 'Change labels and retention',
+        description:
+          'Labels are merged; null removes one. `retain` says how long the flow is kept after its end. Possible in every status; both at once are two revisions.',
         'x-problems': ['not_found', 'limit_exceeded'],
         params: flowParams,
         querystring: noQuery,
@@ -206,7 +211,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       const result = await engine.flows.change(
         callerOf(request),
         flowIdOf(request.params),
-        { type: 'update_labels', labels: request.body.labels },
+        updateCommand(request.body),
         changeOptions(request),
       )
       changeHeaders(reply, result)
@@ -229,6 +234,12 @@ function one(known: '*' | number[] | undefined): number {
   )
 }
 
+function updateCommand({ labels = {}, retain }: Static<typeof UpdateFlowSchema>): Command {
+  if (retain === undefined) return { type: 'update_labels', labels }
+  const retain_ms = retain === null ? null : parseDuration(retain, '/retain')
+  return { type: 'update_retention', labels, retain_ms }
+}
+
 function filterOf(query: ListQuery): FlowFilter {
   const labels = Object.entries(query).flatMap(([member, value]): [string, string][] =>
     member.startsWith(labelPrefix) && typeof value === 'string'
@@ -241,6 +252,7 @@ function filterOf(query: ListQuery): FlowFilter {
     ...(query.controller_id !== undefined && { controller_id: query.controller_id }),
     ...(query.key !== undefined && { key: query.key }),
     ...(labels.length > 0 && { labels: Object.fromEntries(labels) }),
+    ...(query.held !== undefined && { held: query.held }),
     ...(query['wait.kind'] !== undefined && { wait_kind: query['wait.kind'] }),
     ...(query['wait.topic'] !== undefined && { wait_topic: query['wait.topic'] }),
     ...(query['wait.correlation_id'] !== undefined && {
