@@ -179,11 +179,12 @@ describe('a delivery', () => {
       wake_at: ___,
       last_xid,
       hooked,
+      traceparent,
       state_bytes,
       open_steps,
       ...shown
     } = flow
-    expect([last_xid, hooked, state_bytes, open_steps]).not.toContain(undefined)
+    expect([last_xid, hooked, traceparent, state_bytes, open_steps]).not.toContain(undefined)
     expect(body['data']).toMatchObject({
       kind: 'failed',
       payload: { reason: 'r' },
