@@ -21,8 +21,11 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json LICENSE LICENSE-MIT LICENSE-APACHE ./
 COPY migrations migrations
+COPY openapi openapi
+# The command line: docker exec … taskflow doctor
+RUN ln -s /app/dist/cli.js /usr/local/bin/taskflow
 # The image has no embedded PostgreSQL: DATABASE_URL must be set. HOST stays on loopback until the
-# operator opens it, because there are no credentials yet: see docs/running.md.
+# operator opens it, together with TASKFLOW_ADMIN_KEY: see docs/security.md.
 USER node
 EXPOSE 3000
 # Node is PID 1 and handles SIGTERM itself; no shell stands between.

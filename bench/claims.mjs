@@ -19,7 +19,7 @@ export async function claims(server, { rounds, quick }) {
   const times = quick ? 300 : 1_000
   heading(`Claims: ${times} in a row on one connection, ${rounds} rounds`)
   const enough = rounds * times + 100
-  const contenders = [
+  const places = [
     await place(server, 'few', 'nothing else', { pending: enough, delayed: 0 }),
     await place(server, 'pending', `${many.toLocaleString('en-US')} pending`, {
       pending: many,
@@ -30,6 +30,10 @@ export async function claims(server, { rounds, quick }) {
       delayed: many,
     }),
   ]
+  // Opened when all is there: the service closes connections that are idle for long.
+  const contenders = await Promise.all(
+    places.map(async (one) => ({ ...one, connection: await openConnection(one.service.port) })),
+  )
   try {
     /** @type {Map<string, { p50: number, p99: number }[]>} */
     const results = new Map()
@@ -73,7 +77,10 @@ export async function claims(server, { rounds, quick }) {
       }
     }
   } finally {
-    for (const { close } of contenders) await close()
+    for (const { connection, close } of contenders) {
+      connection.close()
+      await close()
+    }
   }
 }
 
@@ -100,13 +107,11 @@ async function place(server, name, title, { pending, delayed }) {
     await client.end()
   }
   const service = await startService({ DATABASE_URL: url })
-  const connection = await openConnection(service.port)
   return {
     name,
     title,
-    connection,
+    service,
     async close() {
-      connection.close()
       await service.stop()
       await server.dropDatabase(url)
     },

@@ -22,7 +22,10 @@ export async function openConnection(port) {
   let waiting = null
   let received = ''
 
+  /** @type {Error | null} */
+  let failed = null
   const fail = (/** @type {Error} */ error) => {
+    failed ??= error
     waiting?.reject(error)
     waiting = null
   }
@@ -48,6 +51,7 @@ export async function openConnection(port) {
 
   return {
     send(method, path, body) {
+      if (failed !== null) return Promise.reject(failed)
       return new Promise((resolve, reject) => {
         waiting = { resolve, reject }
         socket.write(

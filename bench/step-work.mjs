@@ -18,6 +18,8 @@ const flow = JSON.stringify({
   requester_origin: 'bench',
 })
 const outcome = JSON.stringify({ kind: 'succeed', result })
+/** Connections that create flows many at once. */
+const creatorsOfBatches = 8
 
 /**
  * The body of a creation with one step, which carries a number.
@@ -43,6 +45,64 @@ export async function post(connection, path, body, status = 200) {
     throw new Error(`POST ${path} answered ${answer.status}: ${answer.body}`)
   }
   return JSON.parse(answer.body)
+}
+
+/**
+ * What creates flows: each alone, or those that gather while the connections are busy, up to so many in one request.
+ *
+ * @param {Connection[]} connections
+ * @param {number} batch
+ */
+function creations(connections, batch) {
+  const free = [...connections]
+  /** @type {{ number: number, resolve: () => void, reject: (error: unknown) => void }[]} */
+  let waiting = []
+
+  let flushing = false
+
+  function flush() {
+    flushing = false
+    while (free.length > 0 && waiting.length > 0) {
+      const some = waiting.slice(0, batch)
+      waiting = waiting.slice(batch)
+      void send(/** @type {Connection} */ (free.pop()), some)
+    }
+  }
+
+  /** @param {Connection} connection @param {typeof waiting} some */
+  async function send(connection, some) {
+    try {
+      await (batch === 1
+        ? post(connection, '/flows', newFlow(some[0].number), 201)
+        : createMany(
+            connection,
+            some.map(({ number }) => number),
+          ))
+      for (const { resolve } of some) resolve()
+    } catch (error) {
+      for (const { reject } of some) reject(error)
+    }
+    free.push(connection)
+    flush()
+  }
+
+  /** @param {number} number @returns {Promise<void>} */
+  return (number) =>
+    new Promise((resolve, reject) => {
+      waiting.push({ number, resolve, reject })
+      // Those that begin in the same turn go together.
+      if (!flushing) setImmediate(flush)
+      flushing = true
+    })
+}
+
+/** @param {Connection} connection @param {number[]} numbers */
+async function createMany(connection, numbers) {
+  const body = `{"items":[${numbers.map((number) => newFlow(number)).join(',')}]}`
+  const { results } = await post(connection, '/flows/batch', body)
+  for (const one of results) {
+    if (!one.ok || !one.created) throw new Error(`A creation answered ${JSON.stringify(one)}`)
+  }
 }
 
 /**
@@ -105,7 +165,9 @@ export async function runFlows(server, service, { callers, workers, batch, warm,
   let over = false
   /** @type {Connection[]} */
   const free = []
-  for (let i = 0; i < callers; i++) free.push(await openConnection(service.port))
+  const creators = batch === 1 ? callers : creatorsOfBatches
+  for (let i = 0; i < creators; i++) free.push(await openConnection(service.port))
+  const create = creations(free, batch)
 
   const work = async (/** @type {number} */ _, /** @type {number} */ i) => {
     const connection = await openConnection(service.port)
@@ -139,13 +201,9 @@ export async function runFlows(server, service, { callers, workers, batch, warm,
     warm,
     seconds,
     async run() {
-      const connection = /** @type {Connection} */ (free.pop())
       const number = ++numbers
       const done = finished.of(number)
-      const answer = await connection.send('POST', '/flows', newFlow(number))
-      if (answer.status !== 201)
-        throw new Error(`POST /flows answered ${answer.status}: ${answer.body}`)
-      free.push(connection)
+      await create(number)
       await done
     },
     begin: () => {

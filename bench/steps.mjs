@@ -40,9 +40,9 @@ export async function steps(server, { seconds, rounds, quick }) {
   const ours = (/** @type {number} */ workers, /** @type {number} */ batch) => ({
     name: `${workers}x${batch}`,
     title: `service, ${workers} worker${workers === 1 ? '' : 's'}, ${
-      batch === 1 ? 'one by one' : `up to ${batch} at once`
+      batch === 1 ? 'one by one' : `created, claimed and settled up to ${batch} at once`
     }`,
-    async measure(/** @type {number} */ time, { callers = batch === 1 ? 64 : 128 } = {}) {
+    async measure(/** @type {number} */ time, { callers = batch === 1 ? 64 : 640 } = {}) {
       const options = { callers, workers, batch, warm: 1, seconds: time }
       const run = await runFlows(server, service, options)
       started += run.started

@@ -2,6 +2,7 @@
 // so that a second `npm start` costs nothing.
 import { spawnSync } from 'node:child_process'
 import {
+  chmodSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -42,6 +43,8 @@ function build() {
     const args = [compiler(), '-p', join(root, 'tsconfig.json'), '--outDir', fresh]
     const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' })
     if (status !== 0) return status ?? 1
+    // npm makes a bin runnable when it installs one; a checkout is not installed.
+    chmodSync(join(fresh, 'cli.js'), 0o755)
     writeFileSync(join(fresh, '.built'), '')
     utimesSync(join(fresh, '.built'), started, started)
     const old = `${fresh}-old`

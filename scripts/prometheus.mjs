@@ -30,8 +30,14 @@ if (folder === null) {
 console.log(folder)
 
 function find() {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/opt/homebrew/bin', cachedFolder()]
-  return folders.find((path) => ['prometheus', 'promtool'].every((name) => canRun(join(path, name))))
+  const folders = [
+    ...(process.env.PATH ?? '').split(delimiter),
+    '/opt/homebrew/bin',
+    cachedFolder(),
+  ]
+  return folders.find((path) =>
+    ['prometheus', 'promtool'].every((name) => canRun(join(path, name))),
+  )
 }
 
 function cachedFolder() {

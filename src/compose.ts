@@ -15,6 +15,7 @@ import { createOutbound } from './engine/outbound.ts'
 import { claimLanes } from './engine/step-claims.ts'
 import { pushLanes } from './engine/step-executor.ts'
 import { tickLanes } from './engine/wait-engine.ts'
+import { localHosts } from './http/access.ts'
 import { createApp } from './http/app.ts'
 import { createPushWire } from './http/push-wire.ts'
 import type { createBridge } from './nats/bridge.ts'
@@ -146,6 +147,24 @@ async function loadBridge(config: Config): Promise<typeof createBridge | null> {
   }
 }
 
+function writersOf(config: Config): number {
+  // Heartbeats, the sweeper of steps and what pushes come to have one of their own as well.
+  return (
+    config.TASKFLOW_COMMIT_CONCURRENCY +
+    slowLanes +
+    tickLanes +
+    claimLanes +
+    pushLanes +
+    dispatchConnections +
+    3
+  )
+}
+
+/** How many connections one process has open at most; one of them listens. */
+export function requiredConnections(config: Config): number {
+  return writersOf(config) + config.TASKFLOW_READ_CONNECTIONS + 1
+}
+
 function assemble(
   config: Config,
   logger: Logger,
@@ -158,15 +177,7 @@ function assemble(
   const report = reportTo(logger, metrics.count)
   const database: Database = openDatabase({
     connectionString: place.url,
-    // Heartbeats, the sweeper of steps and what pushes come to have one of their own as well.
-    writers:
-      config.TASKFLOW_COMMIT_CONCURRENCY +
-      slowLanes +
-      tickLanes +
-      claimLanes +
-      pushLanes +
-      dispatchConnections +
-      3,
+    writers: writersOf(config),
     readers: config.TASKFLOW_READ_CONNECTIONS,
     applicationName: 'taskflow',
     onError: (error) => report({ type: 'connection_failed', error }),
@@ -224,6 +235,7 @@ function assemble(
     outbound,
     depths: { interval: config.TASKFLOW_METRICS_INTERVAL },
     listen: { connectionString: place.directUrl },
+    keys: { admin: config.TASKFLOW_ADMIN_KEY ?? null, env: config.TASKFLOW_KEY_ENV },
     report,
   })
   metrics.watch(engine.gauges)
@@ -236,6 +248,8 @@ function assemble(
     shutdown: shutdown.signal,
     ...(publicUrl !== undefined && { publicUrl }),
     inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
+    hosts: localHosts(config.HOST, publicUrl),
+    toolHorizon: config.TASKFLOW_TOOL_TIMER_HORIZON,
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,
       json_depth: config.TASKFLOW_JSON_DEPTH,

@@ -42,11 +42,18 @@ export const configSchema = Type.Object({
   HOST: Type.String({
     default: '127.0.0.1',
     minLength: 1,
-    description: 'Address to listen on. Anything but loopback needs TASKFLOW_ALLOW_OPEN=true.',
+    description: 'Address to listen on. Anything but loopback needs TASKFLOW_ADMIN_KEY.',
   }),
-  TASKFLOW_ALLOW_OPEN: flag(
-    false,
-    'Serve on an address that others can reach although there are no credentials: everybody who can connect may do everything.',
+  TASKFLOW_ADMIN_KEY: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'The key of the first administrator, 24 characters or more, such as the output of: openssl rand -hex 32. Without it everybody on this machine may do everything, and nobody else can connect.',
+    }),
+  ),
+  TASKFLOW_KEY_ENV: textOf(
+    'live',
+    'What new keys are marked with, as in tf_live_…: lower-case letters and digits, 16 at most.',
   ),
   DATABASE_URL: text(
     'postgres:// URL of PostgreSQL 15 or newer. Without it an embedded PostgreSQL is started.',
@@ -203,6 +210,11 @@ export const configSchema = Type.Object({
     'PT1M',
     'How long deliveries of hooks are kept after they failed for good.',
   ),
+  TASKFLOW_TOOL_TIMER_HORIZON: duration(
+    'P30D',
+    'PT1S',
+    'How far ahead agents may put timers with the tool; a shorter one of their key wins.',
+  ),
   NATS_URL: text(
     'nats:// or tls:// URLs of a NATS cluster, separated by commas; the first may have user:password@ or token@. Without it there is no bridge.',
   ),
@@ -260,6 +272,9 @@ export class ConfigError extends Error {
 
 const names = Object.keys(configSchema.properties) as Name[]
 
+/** What the command line and workers read: no settings of the service, and no mistake beside them. */
+const clientNames: readonly string[] = ['TASKFLOW_URL', 'TASKFLOW_KEY', 'TASKFLOW_KEY_FILE']
+
 /**
  * Reads the configuration from environment variables. Empty ones count as absent.
  *
@@ -270,6 +285,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   const mistakes: string[] = []
   for (const name of Object.keys(env)) {
     if (!name.startsWith('TASKFLOW_') || (names as string[]).includes(name)) continue
+    if (clientNames.includes(name)) continue
     const guess = nearest(name, names)
     mistakes.push(
       guess === undefined
@@ -359,9 +375,21 @@ function isPlainUrl(text: string): boolean {
 /** Mistakes of several variables together. */
 function conflicts(config: Config): string[] {
   const found: string[] = []
-  if (!isLoopback(config.HOST) && !config.TASKFLOW_ALLOW_OPEN) {
+  const adminKey = config.TASKFLOW_ADMIN_KEY
+  if (!isLoopback(config.HOST) && adminKey === undefined) {
     found.push(
-      `HOST=${config.HOST} would let others in, and there are no credentials. Set HOST=127.0.0.1, or TASKFLOW_ALLOW_OPEN=true if everybody who can connect may do everything.`,
+      `HOST=${config.HOST} would let others in without a key. Set TASKFLOW_ADMIN_KEY (openssl rand -hex 32), or HOST=127.0.0.1.`,
+    )
+  }
+  // The value is a secret: it is not repeated.
+  if (adminKey !== undefined && !/^[\x21-\x7e]{24,255}$/.test(adminKey)) {
+    found.push(
+      'TASKFLOW_ADMIN_KEY must be 24 to 255 printable characters without spaces: make one with openssl rand -hex 32.',
+    )
+  }
+  if (!/^[a-z0-9]{1,16}$/.test(config.TASKFLOW_KEY_ENV)) {
+    found.push(
+      `TASKFLOW_KEY_ENV=${config.TASKFLOW_KEY_ENV} cannot be used: take up to 16 lower-case letters and digits, as in live.`,
     )
   }
   if (config.TASKFLOW_HEADERS_TIMEOUT >= config.TASKFLOW_REQUEST_TIMEOUT) {

@@ -3,8 +3,13 @@
 import type { DatabasePlace } from './compose.ts'
 
 /** The card as text, for a terminal. */
-export function startCard(facts: { address: string; place: DatabasePlace }): string {
-  const { address, place } = facts
+export function startCard(facts: {
+  address: string
+  place: DatabasePlace
+  /** Whether callers need keys. */
+  keys: boolean
+}): string {
+  const { address, place, keys } = facts
   const rows = [
     ['API', address],
     ['Docs', `${address}/docs`],
@@ -20,14 +25,20 @@ export function startCard(facts: { address: string; place: DatabasePlace }): str
     requester_origin: 'terminal',
     start: true,
   })
+  const warning = keys
+    ? ''
+    : `
+WARNING: there is no TASKFLOW_ADMIN_KEY. Everybody on this machine may do everything; nobody else can connect.
+`
+  const authorization = keys ? ` -H "authorization: Bearer $TASKFLOW_ADMIN_KEY"` : ''
   return `
 taskflow is ready
 
 ${lines.join('\n')}
-
+${warning}
 Create a flow:
 
-  curl -s ${address}/flows -H 'content-type: application/json' -d '${body}'
+  curl -s ${address}/flows${authorization} -H 'content-type: application/json' -d '${body}'
 
 Ctrl-C stops it; the data stays.
 

@@ -59,9 +59,11 @@ describe('the configuration', () => {
     [{ TASKFLOW_TICK_INTERVAL: '5s' }, 'ISO 8601'],
     [{ TASKFLOW_TICK_INTERVAL: 'PT0S' }, 'must be at least 10 ms'],
     [{ TASKFLOW_TICK_INTERVALL: 'PT5S' }, 'Did you mean TASKFLOW_TICK_INTERVAL?'],
-    [{ TASKFLOW_ADMIN_KEY: 'secret' }, 'TASKFLOW_ADMIN_KEY is not a setting'],
+    [{ TASKFLOW_ADMIN_KEY: 'secret' }, 'TASKFLOW_ADMIN_KEY must be 24 to 255 printable characters'],
+    [{ TASKFLOW_KEY_ENV: 'Live_1' }, 'TASKFLOW_KEY_ENV=Live_1 cannot be used'],
+    [{ TASKFLOW_ALLOW_OPEN: 'true' }, 'TASKFLOW_ALLOW_OPEN is not a setting'],
     [{ DATABASE_URL: 'mysql://root:secret@db/x' }, 'DATABASE_URL must begin with postgres://'],
-    [{ HOST: '0.0.0.0' }, 'Set HOST=127.0.0.1, or TASKFLOW_ALLOW_OPEN=true'],
+    [{ HOST: '0.0.0.0' }, 'Set TASKFLOW_ADMIN_KEY (openssl rand -hex 32), or HOST=127.0.0.1'],
     [
       { TASKFLOW_HEADERS_TIMEOUT: 'PT30S' },
       'TASKFLOW_HEADERS_TIMEOUT must be shorter than TASKFLOW_REQUEST_TIMEOUT',
@@ -76,8 +78,12 @@ describe('the configuration', () => {
     expect(mistake({ DATABASE_URL: 'mysql://root:secret@db/x' })).not.toContain('secret')
   })
 
-  it('opens to others only when told to', () => {
-    expect(loadConfig({ HOST: '0.0.0.0', TASKFLOW_ALLOW_OPEN: 'true' }).HOST).toBe('0.0.0.0')
+  it('opens to others only with a key', () => {
+    const TASKFLOW_ADMIN_KEY = 'f'.repeat(64)
+    expect(loadConfig({ HOST: '0.0.0.0', TASKFLOW_ADMIN_KEY }).HOST).toBe('0.0.0.0')
+    expect(mistake({ HOST: '0.0.0.0', TASKFLOW_ADMIN_KEY: 'short-secret' })).not.toContain(
+      'short-secret',
+    )
     for (const HOST of ['localhost', '127.0.0.5', '::1'])
       expect(loadConfig({ HOST }).HOST).toBe(HOST)
   })

@@ -1,11 +1,13 @@
 // All named schemas of the wire, in the order in which the OpenAPI document lists them.
 
+import { bindingComponents } from './binding.ts'
 import { controllerComponents } from './controller.ts'
 import { deliveryComponents } from './delivery.ts'
 import { engineComponents } from './engine.ts'
 import { eventComponents } from './event.ts'
 import { explainComponents } from './explain.ts'
 import { flowComponents } from './flow.ts'
+import { flowBatchComponents } from './flow-batch.ts'
 import { hookComponents } from './hook.ts'
 import { inboundComponents } from './inbound.ts'
 import type { Component } from './kit.ts'
@@ -18,11 +20,13 @@ import { signalComponents } from './signal.ts'
 import { sourceComponents } from './source.ts'
 import { stepComponents } from './step.ts'
 import { stepWorkComponents } from './step-work.ts'
+import { toolComponents } from './tool.ts'
 import { verificationComponents } from './verification.ts'
 import { waitComponents } from './wait.ts'
 
 export const components: readonly Component[] = [
   ...flowComponents,
+  ...flowBatchComponents,
   ...waitComponents,
   ...signalComponents,
   ...linkComponents,
@@ -39,6 +43,8 @@ export const components: readonly Component[] = [
   ...memoComponents,
   ...controllerComponents,
   ...eventComponents,
+  ...bindingComponents,
+  ...toolComponents,
   ...engineComponents,
   ...problemComponents,
 ]

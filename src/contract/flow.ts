@@ -162,7 +162,7 @@ const FlowHookSchema = requestBody('FlowHook', hookMembers, {
   example: { url: 'https://example.com/hooks/taskflow', kinds: ['finished', 'failed'] },
 })
 
-const CreatedHookSchema = answerBody(
+export const CreatedHookSchema = answerBody(
   'CreatedHook',
   {
     id: id('The id of the hook.'),
@@ -200,8 +200,12 @@ export const CreateFlowSchema = requestBody(
   {
     controller_id: name('Who decides the next step of the flow.'),
     goal: text('What the flow is for, in one sentence.'),
-    owner_session_key: name('Whose flow it is.'),
-    requester_origin: name('Who asks for it.'),
+    owner_session_key: Type.Optional(
+      name('Whose flow it is. Required, unless the binding of the key says it.'),
+    ),
+    requester_origin: Type.Optional(
+      name('Who asks for it. Required, unless the binding of the key says it.'),
+    ),
     current_step: Type.Optional(name('Where the flow begins; `init` when absent.')),
     state: Type.Optional(ref(JsonObjectSchema)),
     mode: Type.Optional(oneOfTexts(flowModes, `${modeText} \`managed\` when absent.`)),
@@ -250,6 +254,7 @@ export const CreateFlowSchema = requestBody(
     },
   },
 )
+export type CreateFlow = Static<typeof CreateFlowSchema>
 
 export const ResumeFlowSchema = requestBody(
   'ResumeFlow',

@@ -16,6 +16,7 @@ import {
   text,
 } from './kit.ts'
 import { newStepMembers } from './new-step.ts'
+import { ItemProblemSchema } from './problem.ts'
 import { exampleStep, StepSchema } from './step.ts'
 import { claimedItems, claimMembers, exampleToken, tokenMember } from './step-work.ts'
 import { WaitRequestSchema } from './wait.ts'
@@ -221,28 +222,6 @@ export const ReportOutcomesSchema = requestBody(
   },
 )
 
-const OutcomeProblemSchema = answerBody(
-  'OutcomeProblem',
-  {
-    code: Type.String({ description: 'What kind of problem; `/problems` explains each.' }),
-    status: Type.Integer({
-      minimum: 400,
-      maximum: 599,
-      description: 'The status that the report would have had alone.',
-    }),
-    detail: Type.String({ description: 'What is wrong, and what to do.' }),
-  },
-  {
-    description: 'Why a report was refused.',
-    example: {
-      code: 'lease_lost',
-      status: 409,
-      detail:
-        'This lease is over: the step was given to another worker or is settled. Drop the result.',
-    },
-  },
-)
-
 const OutcomeResultSchema = answerBody(
   'OutcomeResult',
   {
@@ -252,7 +231,7 @@ const OutcomeResultSchema = answerBody(
       Type.Boolean({ description: 'Accepted, but without effect: its flow has ended or is to.' }),
     ),
     repeated: Type.Optional(Type.Boolean({ description: 'It was accepted before.' })),
-    problem: Type.Optional(ref(OutcomeProblemSchema)),
+    problem: Type.Optional(ref(ItemProblemSchema)),
   },
   {
     description:
@@ -296,5 +275,4 @@ export const outcomeComponents = [
   OutcomeItemSchema,
   ReportedOutcomesSchema,
   OutcomeResultSchema,
-  OutcomeProblemSchema,
 ]

@@ -111,4 +111,31 @@ export const ProblemSchema = answerBody('Problem', problemMembers, {
   example: exampleProblem,
 })
 
-export const problemComponents = [InputFault, NextAction, ProblemSchema]
+export const ItemProblemSchema = answerBody(
+  'ItemProblem',
+  {
+    code: Type.String({ description: 'What kind of problem; `/problems` explains each.' }),
+    status: Type.Integer({
+      minimum: 400,
+      maximum: 599,
+      description: 'The status that the item would have had alone.',
+    }),
+    detail: Type.String({ description: 'What is wrong, and what to do.' }),
+    errors: Type.Optional(
+      Type.Array(ref(InputFault), { description: 'What is wrong with the item, by member.' }),
+    ),
+    flow_id: Type.Optional(id('The flow that the problem is about.')),
+  },
+  {
+    description: 'Why one item of several was refused.',
+    example: {
+      code: 'lease_lost',
+      status: 409,
+      detail:
+        'This lease is over: the step was given to another worker or is settled. Drop the result.',
+    },
+  },
+)
+export type ItemProblem = Static<typeof ItemProblemSchema>
+
+export const problemComponents = [InputFault, NextAction, ProblemSchema, ItemProblemSchema]

@@ -53,9 +53,15 @@ export interface ErrorDetails {
   wait_conflict: { flow_id: string }
   step_conflict: { flow_id: string; step_id: string; step_status: StepStatus }
   lease_lost: { step_id: string; attempt?: number }
-  key_conflict: { flow_id: string; key: string }
+  /** No `flow_id` when the flow does not exist for this caller. */
+  key_conflict: { flow_id?: string; key: string }
   already_exists: { resource: string; id: string }
   signature_invalid: Record<never, never>
+  unauthenticated: Record<never, never>
+  /** What the caller would have to be allowed, or the member that says more than it may. */
+  forbidden: { action?: string; pointer?: string }
+  rate_limited: { retry_after: number }
+  timer_horizon_exceeded: { maximum_ms: number }
   hook_disabled: { hook_id: string; reason: string | null }
   loop_detected: { depth: number; maximum: number }
   idempotency_mismatch: { key: string }

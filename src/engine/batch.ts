@@ -17,6 +17,7 @@ import {
   nextRunOf,
   type SignalEntry,
 } from './entry.ts'
+import { sees } from './sight.ts'
 import { createSignalling, type SignalLimits, type SignalVerdict } from './signalling.ts'
 import { busy, createWorkspace, ended } from './workspace.ts'
 
@@ -169,6 +170,14 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
         replayed: false,
       }
       return { type: 'reply', reply, needs: null }
+    }
+    if (!sees(caller, holder)) {
+      // Whose it is, is not for this caller.
+      throw new FlowError(
+        'key_conflict',
+        'This key is taken: use another one, or wait until its flow has ended.',
+        { key: input.key as string },
+      )
     }
     if (input.on_conflict === 'use_existing') {
       return {

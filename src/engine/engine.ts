@@ -4,8 +4,10 @@ import type { DomainLimits } from '../domain/command.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Scope } from '../store/db.ts'
 import type { ReadyGroup } from '../store/due-steps.ts'
+import { type Bindings, createBindings } from './bindings.ts'
 import { type Change, createCommitter } from './committer.ts'
 import type { Controllers } from './controllers.ts'
+import { type Credentials, createCredentials } from './credentials.ts'
 import { createDeliveries, type Deliveries } from './deliveries.ts'
 import { createDepthLoop } from './depths.ts'
 import { createEvents, type Events } from './events.ts'
@@ -78,6 +80,8 @@ export interface Engine {
   queue: StepQueue
   memos: Memos
   controllers: Controllers
+  credentials: Credentials
+  bindings: Bindings
   events: Events
   streams: Streams
   explain: Explain
@@ -127,6 +131,8 @@ export interface EngineOptions {
   /** How often it is read how much waits in the database, in milliseconds. */
   depths: { interval: number }
   listen: HintOptions
+  /** See `CredentialOptions` and `createBindings`. Everybody may do everything when absent. */
+  keys?: { admin: string | null; env: string }
   report: Report
 }
 
@@ -170,6 +176,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
   committer.onCommit((_, { deliveries }) => {
     if (deliveries) dispatcher.nudge()
   })
+  const { admin: adminKey, env } = options.keys ?? { admin: null, env: 'test' }
+  const credentials = createCredentials({ scope, hints, adminKey, report })
   const positions = createFeedPositions(scope)
   const streams = createStreams({
     scope,
@@ -230,6 +238,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     dispatcher,
     push.executor,
     push.cancelNotices,
+    credentials.loop,
     createDepthLoop(scope, options.depths.interval, report),
     ...createSweepers(scope, retention, report),
   ]
@@ -256,6 +265,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
     queue,
     memos: createMemos(scope, flows, options.steps.memos),
     controllers: push.controllers,
+    credentials,
+    bindings: createBindings(scope, credentials, env),
     events: createEvents({ scope, flows, watch, streams, positions }),
     streams,
     explain: createExplain(scope, flows, waitEngine),

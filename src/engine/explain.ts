@@ -15,6 +15,7 @@ import {
 } from '../store/explain.ts'
 import type { Caller } from './change.ts'
 import type { Flows } from './flows.ts'
+import { isNarrow } from './sight.ts'
 import type { WaitEngine } from './wait-engine.ts'
 
 export interface Explain {
@@ -39,7 +40,8 @@ export function createExplain(scope: Scope, flows: Flows, waitEngine: WaitEngine
         status === 'running' ? readOpenSteps(scope, flow.id, steps) : [],
         status === 'running' || status === 'failed' ? readDeadSteps(scope, flow.id, steps) : [],
         readNewestEvents(scope, flow.id, events),
-        isTerminal(status) ? [] : readNearSignals(scope, nearQuery(flow)),
+        // Signals are of the whole namespace: who does not see that is not told of them.
+        isTerminal(status) || isNarrow(caller) ? [] : readNearSignals(scope, nearQuery(flow)),
       ])
       const engine_running = waitEngine.status().running
       return explain({

@@ -5,6 +5,7 @@ import { flowNotFound } from '../domain/errors.ts'
 import type { EventKind } from '../domain/event.ts'
 import { type FlowRecord, type FlowStatus, isTerminal } from '../domain/flow.ts'
 import type { PayloadStyle } from '../domain/hook.ts'
+import { refuseFarTime, refuseFarWait } from '../domain/horizon.ts'
 import { isId } from '../domain/id.ts'
 import { shardCount, shardOf, shardToken } from '../domain/shard.ts'
 import type { Timestamp } from '../domain/time.ts'
@@ -19,7 +20,8 @@ import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
 import type { OutboundRules } from './outbound-url.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
-import { type FlowInput, mintSteps } from './step-input.ts'
+import { originOf, sees, sightOf } from './sight.ts'
+import { type FlowAsked, mintSteps } from './step-input.ts'
 import type { Watch } from './watch.ts'
 
 export interface FlowFilter {
@@ -36,7 +38,7 @@ export interface FlowFilter {
 }
 
 /** A flow as it is asked for, with the hooks that it shall have from its first event on. */
-export type FlowRequest = FlowInput & {
+export type FlowRequest = FlowAsked & {
   hooks?: { url: string; kinds?: EventKind[]; secret?: string; payload?: PayloadStyle }[]
 }
 
@@ -92,14 +94,15 @@ export function createFlows(options: FlowsOptions): Flows {
 
   async function get(caller: Caller, flowId: string): Promise<FlowRecord> {
     const flow = isId(flowId) ? await read(flowId) : null
-    if (flow === null || flow.namespace !== caller.namespace) throw flowNotFound(flowId)
+    if (flow === null || !sees(caller, flow)) throw flowNotFound(flowId)
     return flow
   }
 
   return {
     get,
 
-    async create(caller, { hooks: asked = [], ...input }, options = {}) {
+    async create(caller, { hooks: asked = [], ...said }, options = {}) {
+      const input = originOf(caller, said)
       const routing = input.routing_key ?? input.key ?? options.idempotency?.key
       const shardIndex =
         routing === undefined
@@ -128,6 +131,8 @@ export function createFlows(options: FlowsOptions): Flows {
     async change(caller, flowId, command, options = {}) {
       // What is no id cannot be the id of a flow, and must not get into a statement.
       if (!isId(flowId)) throw flowNotFound(flowId)
+      const horizon = caller.timer_max_horizon
+      if (horizon !== undefined) refuseFarCommand(command, horizon)
       return committer.submit({
         type: 'change',
         caller,
@@ -143,12 +148,15 @@ export function createFlows(options: FlowsOptions): Flows {
       const position =
         cursor === undefined ? null : decodeCursor(cursor, bound, ['timestamp', 'id'])
       const { wait_kind, wait_topic, wait_correlation_id, ...columns } = filter
+      const { owner, controllers } = sightOf(caller)
       const found = await listFlows(scope, {
         ...columns,
         ...(wait_kind !== undefined && { wait_kind }),
         ...(wait_topic !== undefined && { wait_topic }),
         ...(wait_correlation_id !== undefined && { wait_correlation_id }),
         namespace: caller.namespace,
+        ...(owner !== undefined && { seen_owner: owner }),
+        ...(controllers !== undefined && { seen_controllers: controllers }),
         descending: sort === '-created_at',
         ...(position !== null && {
           after: { created_at: position[0] as string, id: position[1] as string },
@@ -173,5 +181,23 @@ export function createFlows(options: FlowsOptions): Flows {
         watcher.close()
       }
     },
+  }
+}
+
+/** Refuses timers that a command would set too far ahead for its caller. */
+function refuseFarCommand(command: Command, horizon: number): void {
+  const now = Date.now()
+  switch (command.type) {
+    case 'wait':
+      refuseFarWait(command.wait, horizon, now)
+      break
+    case 'move_timer':
+      refuseFarTime({ at: command.at }, horizon, now)
+      break
+    case 'settle':
+      if (command.outcome.kind === 'wait') refuseFarWait(command.outcome.wait, horizon, now)
+      break
+    default:
+      break
   }
 }

@@ -6,7 +6,7 @@ import { createLoop } from './loop.ts'
 import type { Report } from './notice.ts'
 
 /** What can be hinted at; a topic's keys say which of its things changed. */
-const topics = ['flows', 'steps', 'pushes'] as const
+const topics = ['flows', 'steps', 'pushes', 'bindings'] as const
 export type HintTopic = (typeof topics)[number]
 
 /**

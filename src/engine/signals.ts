@@ -19,7 +19,8 @@ import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
 import type { Report } from './notice.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
-import { type FlowInput, mintSteps } from './step-input.ts'
+import { originOf } from './sight.ts'
+import { type FlowAsked, mintSteps } from './step-input.ts'
 
 /** A signal as it is sent. */
 export interface SignalInput {
@@ -39,7 +40,7 @@ export interface SignalInput {
   /** The message that it was made of: stored in the same transaction, unless it is a duplicate. */
   message?: InboundMessage
   /** Send it to the open flow of this key, and make that flow if there is none. */
-  start_if_absent?: FlowInput & { key: string }
+  start_if_absent?: FlowAsked & { key: string }
 }
 
 /** What became of a signal. */
@@ -186,7 +187,7 @@ export function createSignals(
 
 function startOf(
   caller: Caller,
-  input: (FlowInput & { key: string }) | undefined,
+  input: (FlowAsked & { key: string }) | undefined,
   stepBytes: number,
 ): StartIfAbsent | null {
   if (input === undefined) return null
@@ -194,7 +195,7 @@ function startOf(
   return {
     flow_id: mintId(shardIndex),
     shard: shardToken(shardIndex),
-    input: mintSteps(input, shardIndex, stepBytes),
+    input: mintSteps(originOf(caller, input), shardIndex, stepBytes),
   }
 }
 

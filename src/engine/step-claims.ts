@@ -177,11 +177,16 @@ export function createStepClaims(
   ): void {
     const given = new Map<Waiting, ClaimedStep[]>()
     if (steps.length > 0) onClaimed(Math.min(...steps.map(({ lease_ms }) => lease_ms ?? 0)))
-    for (const { slot, ...step } of steps) {
-      const claim = slots[slot]?.claim
+    for (const step of steps) {
+      const claim = slots[step.slot]?.claim
       remember(line.filter.namespace, step.controller_id)
-      if (claim === undefined || claim.settled) giveBack(step)
-      else given.set(claim, [...(given.get(claim) ?? []), step])
+      if (claim === undefined || claim.settled) {
+        giveBack(step)
+        continue
+      }
+      const own = given.get(claim)
+      if (own === undefined) given.set(claim, [step])
+      else own.push(step)
     }
     for (const [claim, own] of given) claim.settle(own)
   }

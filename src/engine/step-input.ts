@@ -13,6 +13,12 @@ export type StepInput = Omit<NewStep, 'step_id'>
 /** A flow as it is asked for, before anything is minted for its steps. */
 export type FlowInput = Omit<NewFlow, 'steps'> & { steps?: StepInput[] }
 
+/** The same, where the key of who asks may say whose flow it is. */
+export type FlowAsked = Omit<FlowInput, 'owner_session_key' | 'requester_origin'> & {
+  owner_session_key?: string
+  requester_origin?: string
+}
+
 /** Refuses a value that a step shall keep and that is too large. */
 export function refuseLargeValue(
   name: string,

@@ -18,6 +18,7 @@ import type { Caller, ChangeOptions } from './change.ts'
 import { gather } from './gather.ts'
 import { type KeyedReply, keyedChange } from './keyed-change.ts'
 import type { Report } from './notice.ts'
+import { isNarrow } from './sight.ts'
 import type { ClaimedStep, ClaimRequest, StepClaims } from './step-claims.ts'
 import { refuseLargeValue } from './step-input.ts'
 import type { Steps } from './steps.ts'
@@ -88,9 +89,10 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
 
   return {
     async claim(caller, request, signal) {
-      const claimed = await claims.claim(caller, request, signal)
-      if (claimed.length > 0)
+      const claimed = await claims.claim(caller, claimInSight(caller, request), signal)
+      if (claimed.length > 0) {
         report({ type: 'steps_claimed', by: 'worker', waits: waitsOf(claimed) })
+      }
       return claimed
     },
     waiting: claims.waiting,
@@ -99,6 +101,7 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
       refuseLargeValue('progress', progress, stepBytes)
       refuseLargeValue('checkpoint', checkpoint, stepBytes)
       const { token } = await claimOf(caller, stepId, leaseToken)
+      if (isNarrow(caller)) await steps.byId(caller, stepId)
       const answer = await renew({
         step_id: stepId,
         token,
@@ -115,6 +118,7 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
 
     async release(caller, stepId, leaseToken, delay, options = {}) {
       const { token, flow_id } = await claimOf(caller, stepId, leaseToken)
+      if (isNarrow(caller)) await steps.byId(caller, stepId)
       const { namespace } = caller
       const released = await keyedChange(
         scope,
@@ -134,6 +138,26 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
       return released
     },
   }
+}
+
+/** A claim as far as its caller sees: its controllers, when it is held to some. */
+function claimInSight(caller: Caller, request: ClaimRequest): ClaimRequest {
+  const { owner_session_key: owner, controllers: allowed } = caller
+  if (owner !== undefined) {
+    throw new FlowError(
+      'forbidden',
+      'Steps are claimed for whoever owns them: use a key without an owner.',
+      { action: 'steps:work' },
+    )
+  }
+  if (allowed === undefined) return request
+  const { controllers } = request
+  if (controllers?.some((one) => !allowed.includes(one))) {
+    throw new FlowError('forbidden', 'This key works on the steps of other controllers.', {
+      pointer: '/controllers',
+    })
+  }
+  return controllers === undefined ? { ...request, controllers: [...allowed] } : request
 }
 
 /** How long steps had been ready when they were claimed, in seconds. */

@@ -18,6 +18,7 @@ import type { Flows } from './flows.ts'
 import { mintId } from './ids.ts'
 import type { LinkSpec, Links } from './links.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
+import { isNarrow, sightOf } from './sight.ts'
 import { mintStep, refuseLargeValue, type StepInput } from './step-input.ts'
 
 type Of<Kind extends StepOutcome['kind']> = Extract<StepOutcome, { kind: Kind }>
@@ -112,6 +113,10 @@ export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): S
   async function byId(caller: Caller, stepId: string): Promise<StepRecord> {
     const step = isId(stepId) ? await readStepById(scope, stepId) : undefined
     if (step === undefined || step.namespace !== caller.namespace) throw stepNotFound(stepId)
+    if (isNarrow(caller))
+      await flows.get(caller, step.flow_id).catch(() => {
+        throw stepNotFound(stepId)
+      })
     return step
   }
 
@@ -314,6 +319,7 @@ export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): S
       const found = await findSteps(scope, {
         ...filter,
         namespace: caller.namespace,
+        sight: sightOf(caller),
         ...(position !== null && {
           before: { created_at: position[0] as string, id: position[1] as string },
         }),

@@ -16,6 +16,7 @@ import type { NewHookRow } from '../store/hooks.ts'
 import type { MatchKeyRow, Waiter } from '../store/match-keys.ts'
 import type { Caller } from './change.ts'
 import { keyText, matchText, runText } from './entry.ts'
+import { sees } from './sight.ts'
 
 /** A flow of the caller's that is locked elsewhere. */
 export const busy = Symbol('busy')
@@ -162,8 +163,8 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     flowFor(caller, id, ifMatch) {
       const flow = flows.get(id)
       // Another caller of the batch may have named the flow, from the namespace that it is in.
-      if (flow?.namespace !== caller.namespace) {
-        if (locked.busy.get(id) === caller.namespace) return busy
+      if (flow === undefined || !sees(caller, flow)) {
+        if (flow === undefined && locked.busy.get(id) === caller.namespace) return busy
         throw flowNotFound(id)
       }
       if (ifMatch !== null && ifMatch !== flow.revision) {

@@ -5,10 +5,13 @@ import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
 import type { Engine } from '../engine/engine.ts'
 import { createMetrics, type Metrics } from '../engine/metrics.ts'
+import { createTool } from '../tool/tool.ts'
+import { guardRoutes } from './access.ts'
 import type { RouteContext } from './context.ts'
 import { loopFault } from './depth.ts'
 import { bodyReader } from './inbound-body.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { bindingRoutes } from './routes/bindings.ts'
 import { controllerRoutes } from './routes/controllers.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
 import { engineRoutes } from './routes/engine.ts'
@@ -16,6 +19,7 @@ import { eventStreamRoutes } from './routes/event-streams.ts'
 import { eventRoutes } from './routes/events.ts'
 import { explainRoutes } from './routes/explain.ts'
 import { flowActionRoutes } from './routes/flow-actions.ts'
+import { flowBatchRoutes } from './routes/flow-batch.ts'
 import { flowSignalRoutes } from './routes/flow-signals.ts'
 import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -32,8 +36,10 @@ import { sourceRoutes } from './routes/sources.ts'
 import { stepQueueRoutes } from './routes/step-queue.ts'
 import { stepRepairRoutes } from './routes/step-repair.ts'
 import { stepRoutes } from './routes/steps.ts'
+import { toolRoutes } from './routes/tool.ts'
 import { createServer, type ServerOptions } from './server.ts'
 import { createSse, defaultSse, type SseOptions } from './sse.ts'
+import { validatorCompiler } from './validation.ts'
 
 export interface AppOptions extends Omit<ServerOptions, 'schemas' | 'requests'> {
   version: string
@@ -45,9 +51,19 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas' | 'requests'> 
   publicUrl?: string
   /** The largest body of a webhook, in bytes; that of other bodies when absent. */
   inboundBytes?: number
+  /** How far ahead agents may put timers, in milliseconds; 30 days when absent. */
+  toolHorizon?: number
   /** See `defaultSse`. */
   streams?: Partial<SseOptions>
+  /**
+   * The names of this machine, when only its own programs may ask without a key; null when it does not
+   * matter under which name the service is reached.
+   */
+  hosts?: ReadonlySet<string> | null
 }
+
+/** 30 days. */
+const defaultHorizon = 30 * 24 * 60 * 60 * 1000
 
 /** A server with every route of the service on the engine. It does not listen yet. */
 export function createApp(engine: Engine, options: AppOptions): FastifyInstance {
@@ -57,6 +73,8 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     publicUrl = '',
     inboundBytes,
     streams,
+    hosts = null,
+    toolHorizon,
     metrics: _,
     ...server
   } = options
@@ -64,6 +82,12 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
   // Each long poll listens to it; they are bounded by the connections.
   setMaxListeners(0, shutdown)
   const app = createServer({ ...server, requests: metrics.requests, schemas: components })
+  const compile = validatorCompiler(components)
+  const tool = createTool({
+    engine,
+    judge: (schema) => compile({ schema, httpPart: 'body' }),
+    horizon: toolHorizon ?? defaultHorizon,
+  })
   const context: RouteContext = {
     engine,
     metrics,
@@ -72,14 +96,17 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     inboundBytes: inboundBytes ?? server.limits.body_bytes,
     readBody: bodyReader({ depth: server.limits.json_depth }),
     sse: createSse({ ...defaultSse, ...streams }, shutdown),
+    tool,
   }
   // Before the body is read, and before any answer that is kept for repeats.
   app.addHook('onRequest', (request, _reply, next) => next(loopFault(request)))
+  guardRoutes(app, { engine, hosts })
   registerOpenApi(app, version)
   app.register(rootRoutes)
   // In the order of the document.
   for (const routes of [
     flowRoutes,
+    flowBatchRoutes,
     flowActionRoutes,
     flowSignalRoutes,
     explainRoutes,
@@ -98,6 +125,8 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     controllerRoutes,
     eventRoutes,
     eventStreamRoutes,
+    bindingRoutes,
+    toolRoutes,
     engineRoutes,
     healthRoutes,
     metricsRoutes,

@@ -1,7 +1,9 @@
 // A new flow as the wire asks for it, in the engine's words.
 
+import type { CreateFlow } from '../contract/flow.ts'
 import type { NewStepRequest } from '../contract/new-step.ts'
 import { invalid } from '../domain/errors.ts'
+import type { FlowRequest } from '../engine/flows.ts'
 import type { StepInput } from '../engine/step-input.ts'
 import { stepInputs } from './step-spec.ts'
 
@@ -24,4 +26,17 @@ export function flowInput<Request extends WithSteps>(
     )
   }
   return { ...flow, steps: stepInputs(steps, `${pointer}/steps`) }
+}
+
+/** A creation, with the hooks that the flow shall have. Pointers of what it throws begin at the creation. */
+export function flowRequest({ hooks: asked, ...input }: CreateFlow): FlowRequest {
+  if (input.key !== undefined && input.routing_key !== undefined) {
+    throw invalid(
+      '/routing_key',
+      'not_together',
+      'Send key or routing_key: a key already says where the flow is stored.',
+    )
+  }
+  const hooks = asked?.map(({ kinds, ...hook }) => ({ ...hook, ...(kinds && { kinds }) }))
+  return { ...flowInput(input, ''), ...(hooks && { hooks }) }
 }

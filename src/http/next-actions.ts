@@ -61,7 +61,8 @@ export function nextActions(error: FlowError, body?: unknown): NextAction[] {
     return actual === null ? [read(flow)] : [read(flow), resume(flow, actual)]
   }
   if (is(error, 'key_conflict')) {
-    return [read(pathOf(error.detail.flow_id)), ...useExisting(body)]
+    const { flow_id } = error.detail
+    return flow_id === undefined ? [] : [read(pathOf(flow_id)), ...useExisting(body)]
   }
   return []
 }

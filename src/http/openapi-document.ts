@@ -70,6 +70,11 @@ const memo = /\/memo\/\{key\}$/
 const settling = /^\/steps\/\{step_id\}\/(?:outcome|retry|skip|result)$/
 
 /** Whether a change makes a revision of one flow, so that it can be made to depend on the present one. */
+/** Whether everybody may ask: the health, and what others are given addresses of. */
+function isOpen(path: string): boolean {
+  return /^\/(health|in|r)\//.test(path)
+}
+
 function isRevised(path: string): boolean {
   return (path.includes('{flow_id}') && !memo.test(path)) || settling.test(path)
 }
@@ -190,6 +195,7 @@ function problemCodes(
     if (isRevised(path)) codes.push('revision_mismatch')
   }
   if (method !== 'get') codes.push('loop_detected')
+  if (!isOpen(path)) codes.push('unauthenticated', 'forbidden', 'rate_limited')
   codes.push(...declared, 'overloaded', 'unavailable', 'internal')
   return [...new Set(codes)].sort((a, b) => problemKinds[a].status - problemKinds[b].status)
 }

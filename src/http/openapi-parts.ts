@@ -44,11 +44,16 @@ export function documentHead(
           'Webhooks of this service: who is told of which events, and what became of it.',
       },
       { name: 'Steps', description: 'The pieces of work of a flow.' },
+      { name: 'Tool', description: 'One call that agents do everything with.' },
       {
         name: 'Controllers',
         description: 'Where steps are pushed to, and what holds for those that do not say.',
       },
       { name: 'Events', description: 'The audit log: one event for every change.' },
+      {
+        name: 'Bindings',
+        description: 'Who may do what: callers, what they are allowed, their keys.',
+      },
       { name: 'Engine', description: 'The service itself: its clock, its status, its health.' },
     ],
   }

@@ -126,6 +126,42 @@ export const problemKinds = {
     ],
     example: 'This address is not of the public Internet: use one that is, or a name.',
   },
+  unauthenticated: {
+    status: 401,
+    title: 'The request has no valid key',
+    explanation: [
+      'This service wants to know who asks: send `Authorization: Bearer <key>`. The answer is the same whether the key is missing, was never valid, has expired or was revoked.',
+      'Keys are made by `POST /bindings/{binding_id}/keys` and begin with `tf_`. The first key of an installation is its `TASKFLOW_ADMIN_KEY`.',
+    ],
+    example: 'Send a valid key: Authorization: Bearer tf_…',
+  },
+  forbidden: {
+    status: 403,
+    title: 'The key does not allow this',
+    explanation: [
+      'The key is valid and was not given what this request needs. `action` names it, as it stands in the `actions` of a binding; `pointer` names a member of the body that says more than the key may.',
+      '`GET /bindings/self` tells what a key allows. Whoever administers bindings can add an action with `PATCH /bindings/{binding_id}`. What belongs to others is not forbidden but not there: 404.',
+    ],
+    example: 'This key does not allow flows:cancel. Ask for it, or use another key.',
+  },
+  rate_limited: {
+    status: 429,
+    title: 'Too many requests',
+    explanation: [
+      'The key has sent more requests than its binding allows. Nothing was done.',
+      'Wait for `Retry-After` seconds and send the same request again. `RateLimit` and `RateLimit-Policy` tell on every answer how much is left. Long polls and batches need fewer requests.',
+    ],
+    example: 'This key may send 600 requests a minute: wait a second and send it again.',
+  },
+  timer_horizon_exceeded: {
+    status: 400,
+    title: 'The timer is too far ahead',
+    explanation: [
+      'The key may set timers no further ahead than `maximum_ms` milliseconds, and this one is.',
+      'Choose an earlier time, or wait in several pieces: when the timer fires, the flow can wait again.',
+    ],
+    example: 'Timers may be 30 days ahead at most: choose an earlier time.',
+  },
   signature_invalid: {
     status: 401,
     title: 'The message is not signed as its source requires',

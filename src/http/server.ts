@@ -17,6 +17,7 @@ import { watchRequests } from './plugins/watch-requests.ts'
 import { problemPages } from './problem-pages.ts'
 import { answerRawError } from './raw-errors.ts'
 import { requestIdHeader, requestIdOf } from './request-id.ts'
+import { lateChild } from './request-log.ts'
 import { type RouteTable, routeTable, unroutable } from './route-table.ts'
 import { refuseBadEncoding, urlFault } from './url.ts'
 import { validatorCompiler } from './validation.ts'
@@ -136,6 +137,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
       disableRequestLogging: true,
       requestIdLogLabel: 'request_id',
     }),
+    childLoggerFactory: lateChild,
     genReqId: requestIdOf,
     requestIdHeader: false,
     bodyLimit: limits.body_bytes,

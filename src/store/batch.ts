@@ -7,7 +7,7 @@ import type { JsonObject } from '../domain/json.ts'
 import type { Instant, SignalRecord } from '../domain/signal.ts'
 import type { AttemptRecord, StepDefaults, StepRecord } from '../domain/step.ts'
 import type { Timestamp } from '../domain/time.ts'
-import { type Runner, rows, type Scope } from './db.ts'
+import { inOneWrite, type Runner, rows, type Scope } from './db.ts'
 import { type HookEvent, queueDeliveries } from './delivery-queue.ts'
 import { type DueQuery, lockDue } from './due.ts'
 import { isServerError } from './errors.ts'
@@ -172,52 +172,56 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
     kept,
     counts,
     [clock],
-  ] = await together<
-    [
-      unknown,
-      Set<string>,
-      Set<string>,
-      KeptReply[],
-      FlowRecord[],
-      Waiter[],
-      DecidedFlow[],
-      StepRecord[],
-      Locked['step_defaults'],
-      SignalRecord[],
-      SignalRecord[],
-      SignalRecord[],
-      Map<string, number>,
-      { now: Timestamp; instant: Instant; xid: string; next_xid: string; hooks: boolean }[],
-    ]
-  >([
-    client.query(begin),
-    texts.length > 0 ? lockTexts(client, texts, block) : Promise.resolve(new Set()),
-    idempotency.length > 0 ? lockIdempotencyKeys(client, idempotency) : Promise.resolve(new Set()),
-    idempotency.length > 0 ? readReplies(client, idempotency) : none,
-    keys.length > 0 ? openFlowsByKey(client, keys) : none,
-    waiters.length > 0 ? findWaiters(client, waiters) : none,
-    due !== null ? lockDue(client, due) : locks ? lockFlows(client, request) : none,
-    steps.length > 0 ? lockSteps(client, steps) : none,
-    defaults.controllers.length + defaults.flow_ids.length > 0
-      ? readDefaults(client, defaults)
-      : none,
-    request.signals.length > 0 ? lockSignals(client, request.signals) : none,
-    request.senders.length > 0 ? findBySender(client, request.senders) : none,
-    request.kept.length > 0 ? lockKept(client, request.kept) : none,
-    request.kept_counts.length > 0
-      ? countKept(client, request.kept_counts, request.kept_bound)
-      : Promise.resolve(new Map()),
-    // Cut, not rounded: a rounded time could lie ahead of the clock, and a timer fire early.
-    rows(
-      client,
-      sql`
+  ] = await inOneWrite(client, () =>
+    together<
+      [
+        unknown,
+        Set<string>,
+        Set<string>,
+        KeptReply[],
+        FlowRecord[],
+        Waiter[],
+        DecidedFlow[],
+        StepRecord[],
+        Locked['step_defaults'],
+        SignalRecord[],
+        SignalRecord[],
+        SignalRecord[],
+        Map<string, number>,
+        { now: Timestamp; instant: Instant; xid: string; next_xid: string; hooks: boolean }[],
+      ]
+    >([
+      client.query(begin),
+      texts.length > 0 ? lockTexts(client, texts, block) : Promise.resolve(new Set()),
+      idempotency.length > 0
+        ? lockIdempotencyKeys(client, idempotency)
+        : Promise.resolve(new Set()),
+      idempotency.length > 0 ? readReplies(client, idempotency) : none,
+      keys.length > 0 ? openFlowsByKey(client, keys) : none,
+      waiters.length > 0 ? findWaiters(client, waiters) : none,
+      due !== null ? lockDue(client, due) : locks ? lockFlows(client, request) : none,
+      steps.length > 0 ? lockSteps(client, steps) : none,
+      defaults.controllers.length + defaults.flow_ids.length > 0
+        ? readDefaults(client, defaults)
+        : none,
+      request.signals.length > 0 ? lockSignals(client, request.signals) : none,
+      request.senders.length > 0 ? findBySender(client, request.senders) : none,
+      request.kept.length > 0 ? lockKept(client, request.kept) : none,
+      request.kept_counts.length > 0
+        ? countKept(client, request.kept_counts, request.kept_bound)
+        : Promise.resolve(new Map()),
+      // Cut, not rounded: a rounded time could lie ahead of the clock, and a timer fire early.
+      rows(
+        client,
+        sql`
           select date_trunc('milliseconds', t.at) as now, pg_current_xact_id()::text as xid,
             pg_snapshot_xmax(pg_current_snapshot())::text as next_xid,
             exists (select 1 from hooks where flow_id is null and enabled) as hooks,
             to_char(t.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as instant
           from (select coalesce(${request.now}::timestamptz, clock_timestamp()) as at) t`,
-    ),
-  ])
+      ),
+    ]),
+  )
   if (clock === undefined) throw new Error('the clock statement answered no row')
   const byId = new Map(found.map((flow) => [flow.id, flow]))
   const missing = due === null ? flows.flatMap(({ id }) => (byId.has(id) ? [] : [id])) : []
@@ -305,36 +309,50 @@ export type SaveResult = ({ outcome: 'committed' } & Saved) | RolledBack | InDou
 /** Saves and commits in one round trip. Never throws: what became of the transaction is its answer. */
 export async function saveBatch(client: Runner, changes: Changes): Promise<SaveResult> {
   let queued = 0
-  const writes = together<[Map<string, JsonObject>, Set<string>, ...unknown[]]>([
-    changes.updates.length > 0
-      ? updateFlows(client, changes.updates, changes.update_events)
-      : Promise.resolve(new Map()),
-    changes.inserts.length > 0
-      ? insertFlows(client, changes.inserts, changes.insert_events)
-      : Promise.resolve(new Set()),
-    // Closed before opened: a flow may leave a wait and enter the next one in the same batch.
-    changes.close_match_keys.length > 0 ? closeMatchKeys(client, changes.close_match_keys) : none,
-    changes.open_match_keys.length > 0 ? openMatchKeys(client, changes.open_match_keys) : none,
-    changes.new_steps.length > 0 ? insertSteps(client, changes.new_steps) : none,
-    changes.steps.length > 0 ? updateSteps(client, changes.steps) : none,
-    changes.attempts.length > 0 ? insertAttempts(client, changes.attempts) : none,
-    // After the steps themselves: one may have been added by the same batch.
-    changes.close_steps.length > 0 ? closeSteps(client, changes.close_steps, changes.now) : none,
-    changes.start_steps.length > 0 ? startSteps(client, changes.start_steps, changes.now) : none,
-    changes.links.length > 0 ? openLinks(client, changes.links) : none,
-    changes.new_signals.length > 0 ? insertSignals(client, changes.new_signals) : none,
-    changes.signals.length > 0 ? updateSignals(client, changes.signals) : none,
-    changes.messages.length > 0 ? insertInboundMessages(client, changes.messages) : none,
-    changes.replies.length > 0 ? keepReplies(client, changes.replies) : none,
-    changes.hooks.length > 0 ? insertFlowHooks(client, changes.hooks) : none,
-    // Last: it reads what the statements before it wrote.
-    changes.hook_events.length > 0
-      ? queueDeliveries(client, changes.hook_events).then((count) => {
-          queued = count
-        })
-      : none,
-  ])
-  const committed = client.query(commit)
+  const [writes, committed] = inOneWrite(
+    client,
+    () =>
+      [
+        together<[Map<string, JsonObject>, Set<string>, ...unknown[]]>([
+          changes.updates.length > 0
+            ? updateFlows(client, changes.updates, changes.update_events)
+            : Promise.resolve(new Map()),
+          changes.inserts.length > 0
+            ? insertFlows(client, changes.inserts, changes.insert_events)
+            : Promise.resolve(new Set()),
+          // Closed before opened: a flow may leave a wait and enter the next one in the same batch.
+          changes.close_match_keys.length > 0
+            ? closeMatchKeys(client, changes.close_match_keys)
+            : none,
+          changes.open_match_keys.length > 0
+            ? openMatchKeys(client, changes.open_match_keys)
+            : none,
+          changes.new_steps.length > 0 ? insertSteps(client, changes.new_steps) : none,
+          changes.steps.length > 0 ? updateSteps(client, changes.steps) : none,
+          changes.attempts.length > 0 ? insertAttempts(client, changes.attempts) : none,
+          // After the steps themselves: one may have been added by the same batch.
+          changes.close_steps.length > 0
+            ? closeSteps(client, changes.close_steps, changes.now)
+            : none,
+          changes.start_steps.length > 0
+            ? startSteps(client, changes.start_steps, changes.now)
+            : none,
+          changes.links.length > 0 ? openLinks(client, changes.links) : none,
+          changes.new_signals.length > 0 ? insertSignals(client, changes.new_signals) : none,
+          changes.signals.length > 0 ? updateSignals(client, changes.signals) : none,
+          changes.messages.length > 0 ? insertInboundMessages(client, changes.messages) : none,
+          changes.replies.length > 0 ? keepReplies(client, changes.replies) : none,
+          changes.hooks.length > 0 ? insertFlowHooks(client, changes.hooks) : none,
+          // Last: it reads what the statements before it wrote.
+          changes.hook_events.length > 0
+            ? queueDeliveries(client, changes.hook_events).then((count) => {
+                queued = count
+              })
+            : none,
+        ]),
+        client.query(commit),
+      ] as const,
+  )
   const [written, ended] = await Promise.allSettled([writes, committed])
   const saved =
     written.status === 'fulfilled'

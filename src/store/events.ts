@@ -1,6 +1,7 @@
 // Audit events as rows. They are inserted with the change they tell of, and only read here.
 
 import { closingKinds, type EventKind, type FlowEvent } from '../domain/event.ts'
+import { arrayRows } from './arrays.ts'
 import { read, rows, type Scope } from './db.ts'
 import { errorCode, toFlowError } from './errors.ts'
 import { join, raw, type Sql, sql } from './sql.ts'
@@ -24,11 +25,17 @@ const columns = [
   ['xid', 'xid8'],
 ] as const
 
+const given = arrayRows(columns)
+
 /** Fragments for the statements that write a change and its events at once. */
 export const eventColumns = {
-  names: raw(columns.map(([name]) => name).join(', ')),
+  names: raw(given.names),
   namesOfE: raw(columns.map(([name]) => `e.${name}`).join(', ')),
-  types: raw(columns.map(([name, type]) => `${name} ${type}`).join(', ')),
+}
+
+/** Events as a table of alias `e`, for the same. */
+export function eventTable(events: readonly EventRow[]): Sql {
+  return sql`${given.of(events)} as e(${eventColumns.names})`
 }
 
 const shown = raw('flow_id, revision, kind, payload, actor, at')

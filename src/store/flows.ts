@@ -5,8 +5,9 @@ import type { FlowRecord, FlowStatus } from '../domain/flow.ts'
 import type { JsonObject, StatePatch } from '../domain/json.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { WaitKind } from '../domain/wait.ts'
+import { type ArrayColumn, arrayRows } from './arrays.ts'
 import { type Runner, read, rows, type Scope } from './db.ts'
-import { type EventRow, eventColumns } from './events.ts'
+import { type EventRow, eventColumns, eventTable } from './events.ts'
 import { type WaiterQuery, waitingFlows } from './match-keys.ts'
 import { join, raw, type Sql, sql } from './sql.ts'
 
@@ -121,10 +122,56 @@ export interface FlowUpdate {
   patch: StatePatch | null
 }
 
-const updatedColumns = sql`
-  revision integer, status text, wait jsonb, wake_at timestamptz, current_step text,
-  cancel_requested boolean, cancel_reason text, labels jsonb, last_xid xid8, updated_at timestamptz,
-  closed_at timestamptz, state_bytes integer, open_steps integer, traceparent text`
+const changingColumns = [
+  ['revision', 'integer'],
+  ['status', 'text'],
+  ['wait', 'jsonb'],
+  ['wake_at', 'timestamptz'],
+  ['current_step', 'text'],
+  ['cancel_requested', 'boolean'],
+  ['cancel_reason', 'text'],
+  ['labels', 'jsonb'],
+  ['last_xid', 'xid8'],
+  ['updated_at', 'timestamptz'],
+  ['closed_at', 'timestamptz'],
+  ['state_bytes', 'integer'],
+  ['open_steps', 'integer'],
+  ['traceparent', 'text'],
+] as const satisfies readonly ArrayColumn[]
+
+const newFlowColumns = [
+  ['id', 'uuid'],
+  ['shard', 'smallint'],
+  ['namespace', 'text'],
+  ['key', 'text'],
+  ['controller_id', 'text'],
+  ['goal', 'text'],
+  ['owner_session_key', 'text'],
+  ['requester_origin', 'text'],
+  ['mode', 'text'],
+  ['created_at', 'timestamptz'],
+  ['hooked', 'boolean'],
+  ...changingColumns,
+  ['state', 'jsonb'],
+] as const satisfies readonly ArrayColumn[]
+
+const newFlows = arrayRows(newFlowColumns)
+const newFlowValues = raw(
+  newFlowColumns
+    .map(([name, type]) => (type === 'boolean' ? `c.${name} is true` : `c.${name}`))
+    .join(', '),
+)
+
+const flowChanges = arrayRows([
+  ['id', 'uuid'],
+  ['shard', 'smallint'],
+  ...changingColumns,
+  // Whether the state is known to the caller, and what becomes of it: `state` itself, or a change of it.
+  ['known', 'boolean'],
+  ['state', 'jsonb'],
+  ['patch', 'jsonb'],
+  ['unset', 'jsonb'],
+])
 
 /**
  * Saves changes of locked flows and their events in one statement. Answers the states, by id, of the
@@ -135,37 +182,19 @@ export async function updateFlows(
   updates: readonly FlowUpdate[],
   events: readonly EventRow[],
 ): Promise<Map<string, JsonObject>> {
-  // Members that are left out are null columns: the server need not read what is not there.
-  const changes = updates.map(({ flow, patch }) => ({
-    id: flow.id,
-    shard: flow.shard,
-    revision: flow.revision,
-    status: flow.status,
-    wait: flow.wait ?? undefined,
-    wake_at: flow.wake_at ?? undefined,
-    current_step: flow.current_step,
-    cancel_requested: flow.cancel_requested || undefined,
-    cancel_reason: flow.cancel_reason ?? undefined,
-    labels: flow.labels,
-    last_xid: flow.last_xid,
-    updated_at: flow.updated_at,
-    closed_at: flow.closed_at ?? undefined,
-    state_bytes: flow.state_bytes,
-    open_steps: flow.open_steps,
-    traceparent: flow.traceparent ?? undefined,
-    known: flow.state !== undefined || undefined,
-    ...(patch !== null &&
-      (flow.state === undefined
-        ? { patch: patch.merge, unset: patch.unset }
-        : { state: flow.state })),
-  }))
+  const changes = updates.map(({ flow, patch }) => {
+    const { state, ...control } = flow
+    const known = state !== undefined
+    if (patch === null) return { ...control, known }
+    return known
+      ? { ...control, known, state }
+      : { ...control, known, patch: patch.merge, unset: patch.unset }
+  })
   const saved = await rows<{ id: string; state: JsonObject | null }>(
     runner,
     sql`
       with c as (
-        select * from json_to_recordset(${JSON.stringify(changes)}::json) as c(
-          id uuid, shard smallint, ${updatedColumns},
-          known boolean, state jsonb, patch jsonb, unset text[])),
+        select * from ${flowChanges.of(changes)} as c(${raw(flowChanges.names)})),
       u as (
         update flows f set
           revision = c.revision, status = c.status, wait = c.wait, wake_at = c.wake_at,
@@ -175,14 +204,14 @@ export async function updateFlows(
           open_steps = c.open_steps, traceparent = c.traceparent,
           state = case
             when c.state is not null then c.state
-            when c.patch is not null then (f.state || c.patch) - c.unset
+            when c.patch is not null then (f.state || c.patch)
+              - array(select jsonb_array_elements_text(c.unset))
             else f.state end
         from c where f.id = c.id and f.shard = c.shard
         returning f.id, case when c.known then null else f.state end as state),
       e as (
         insert into flow_events (${eventColumns.names})
-        select ${eventColumns.names} from json_to_recordset(${JSON.stringify(events)}::json)
-          as e(${eventColumns.types}))
+        select ${eventColumns.names} from ${eventTable(events)})
       select id, state from u`,
   )
   const states = new Map<string, JsonObject>()
@@ -203,19 +232,15 @@ export async function insertFlows(
     runner,
     sql`
       with n as (
-        insert into flows (${raw(controlColumns.join(', '))}, state)
-        select ${raw(controlColumns.join(', '))}, state
-        from json_to_recordset(${JSON.stringify(flows)}::json) as c(
-          id uuid, shard smallint, namespace text, key text, controller_id text, goal text,
-          owner_session_key text, requester_origin text, mode text, created_at timestamptz,
-          hooked boolean, ${updatedColumns}, state jsonb)
+        insert into flows (${raw(newFlows.names)})
+        select ${newFlowValues} from ${newFlows.of(flows)} as c(${raw(newFlows.names)})
         on conflict do nothing
         returning id),
       e as (
         insert into flow_events (${eventColumns.names})
-        select ${eventColumns.namesOfE}
-        from json_to_recordset(${JSON.stringify(events)}::json) as e(${eventColumns.types})
-        join n on n.id = e.flow_id)
+        select ${eventColumns.namesOfE} from ${eventTable(events)}
+        -- Said so that it is hashed: as a join, each event would be held against each flow.
+        where (e.flow_id in (select n.id from n)) is true)
       select id from n`,
   )
   return new Set(inserted.map((row) => row.id))
@@ -267,6 +292,9 @@ export async function readRevisions(
 
 export interface FlowQuery {
   namespace: string
+  /** The only owner, and the only controllers, whose flows the caller sees. */
+  seen_owner?: string
+  seen_controllers?: readonly string[]
   status?: readonly FlowStatus[]
   owner_session_key?: string
   controller_id?: string
@@ -286,6 +314,10 @@ export interface FlowQuery {
 /** Lists flows by creation time, then id. */
 export async function listFlows(scope: Scope, query: FlowQuery): Promise<FlowRecord[]> {
   const where: Sql[] = [sql`f.namespace = ${query.namespace}`]
+  if (query.seen_owner !== undefined) where.push(sql`f.owner_session_key = ${query.seen_owner}`)
+  if (query.seen_controllers !== undefined) {
+    where.push(sql`f.controller_id = any(${query.seen_controllers}::text[])`)
+  }
   const one = query.status?.length === 1 ? query.status[0] : undefined
   // A single status as an equality lets the index give the order.
   if (one !== undefined) where.push(sql`f.status = ${one}`)

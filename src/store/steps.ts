@@ -2,6 +2,7 @@
 
 import type { AttemptRecord, StepDefaults, StepRecord, StepStatus } from '../domain/step.ts'
 import type { Timestamp } from '../domain/time.ts'
+import { type ArrayColumn, arrayRows } from './arrays.ts'
 import { type Runner, read, rows, type Scope } from './db.ts'
 import { join, raw, type Sql, sql } from './sql.ts'
 
@@ -48,14 +49,12 @@ const columns = [
   ['settled_token', 'uuid'],
   ['settled_hash', 'text'],
   ['traceparent', 'text'],
-] as const satisfies readonly (readonly [keyof StepRecord, string])[]
+] as const satisfies readonly (ArrayColumn & readonly [keyof StepRecord, string])[]
 
 export const stepColumns: readonly string[] = columns.map(([name]) => name)
 const names = raw(stepColumns.join(', '))
 /** All columns of table alias `s`. */
 export const columnsOfS = raw(stepColumns.map((name) => `s.${name}`).join(', '))
-const types = raw(columns.map(([name, type]) => `${name} ${type}`).join(', '))
-
 /** What never changes in a step once it is there. */
 const fixed: readonly string[] = [
   'id',
@@ -74,25 +73,10 @@ const given = (alias: string, [name, type]: (typeof columns)[number]) =>
   type === 'boolean' ? `${alias}.${name} is true` : `${alias}.${name}`
 const givenOfS = raw(columns.map((column) => given('s', column)).join(', '))
 const mutable = columns.filter(([name]) => !fixed.includes(name))
-const mutableTypes = raw(mutable.map(([name, type]) => `${name} ${type}`).join(', '))
 const changes = raw(mutable.map((column) => `${column[0]} = ${given('c', column)}`).join(', '))
 
-/** Steps as a parameter: the members that say something. */
-function parameterOf(steps: readonly StepRecord[], keys: readonly (keyof StepRecord)[]): string {
-  return JSON.stringify(
-    steps.map((step) => {
-      const row: Partial<Record<keyof StepRecord, unknown>> = {}
-      for (const key of keys) {
-        const value = step[key]
-        if (value !== null && value !== false) row[key] = value
-      }
-      return row
-    }),
-  )
-}
-
-const allKeys = columns.map(([name]) => name)
-const mutableKeys = ['id', 'shard', ...mutable.map(([name]) => name)] as const
+const newSteps = arrayRows(columns)
+const changedSteps = arrayRows([['id', 'uuid'], ['shard', 'smallint'], ...mutable])
 
 /** A step by its run, or by its id. */
 export type StepRef = { flow_id: string } & ({ run_id: string } | { step_id: string })
@@ -149,7 +133,7 @@ export async function insertSteps(runner: Runner, steps: readonly StepRecord[]):
     runner,
     sql`
       insert into flow_steps (${names})
-      select ${givenOfS} from json_to_recordset(${parameterOf(steps, allKeys)}::json) as s(${types})
+      select ${givenOfS} from ${newSteps.of(steps)} as s(${names})
       where exists (select 1 from flows f where f.id = s.flow_id)
       on conflict (flow_id, run_id, shard) do nothing`,
   )
@@ -161,7 +145,7 @@ export async function updateSteps(runner: Runner, steps: readonly StepRecord[]):
     runner,
     sql`
       update flow_steps s set ${changes}
-      from json_to_recordset(${parameterOf(steps, mutableKeys)}::json) as c(id uuid, shard smallint, ${mutableTypes})
+      from ${changedSteps.of(steps)} as c(${raw(changedSteps.names)})
       where s.id = c.id and s.shard = c.shard`,
   )
 }
@@ -321,6 +305,8 @@ export async function listSteps(
 
 export interface StepQuery {
   namespace: string
+  /** The only owner, and the only controllers, whose steps the caller sees. */
+  sight: { owner?: string; controllers?: readonly string[] }
   status?: readonly StepStatus[]
   task?: string
   controller_id?: string
@@ -332,7 +318,15 @@ export interface StepQuery {
 /** Steps of a namespace, newest first. */
 export async function findSteps(scope: Scope, query: StepQuery): Promise<StepRecord[]> {
   const where: Sql[] = [sql`s.namespace = ${query.namespace}`]
-  const { status, before } = query
+  const { status, before, sight } = query
+  if (sight.controllers !== undefined) {
+    where.push(sql`s.controller_id = any(${sight.controllers}::text[])`)
+  }
+  if (sight.owner !== undefined) {
+    where.push(sql`exists (
+      select 1 from flows f
+      where f.id = s.flow_id and f.shard = s.shard and f.owner_session_key = ${sight.owner})`)
+  }
   // Said literally, so that the index of the dead serves.
   if (status?.length === 1 && status[0] === 'failed') where.push(sql`s.status = 'failed'`)
   else if (status !== undefined) where.push(sql`s.status = any(${status}::text[])`)

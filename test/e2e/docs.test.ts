@@ -145,8 +145,9 @@ describe('what the documentation names', () => {
     // What is typed may be misspelt on purpose.
     const prose = all.replace(/^```(sh run|text)\n[\s\S]*?^```/gm, '')
     const named = [...prose.matchAll(/\bTASKFLOW_[A-Z][A-Z_]*\b/g)].map(([name]) => name)
-    // What the reference workers read, and the service does not.
-    const known = [...names, 'TASKFLOW_URL']
+    // What the command line and the reference workers read, and the service does not.
+    const clients = ['TASKFLOW_URL', 'TASKFLOW_KEY', 'TASKFLOW_KEY_FILE', 'TASKFLOW_ADMIN_KEY']
+    const known = [...names, ...clients]
     expect(named.filter((name) => !known.includes(name))).toEqual([])
     const documented = rowsOf(textOf('docs/running.md')).filter(([name = '']) =>
       /^[A-Z][A-Z_]+$/.test(name),

@@ -182,6 +182,7 @@ describe('a delivery', () => {
       traceparent,
       state_bytes,
       open_steps,
+      traceparent: ____,
       ...shown
     } = flow
     expect([last_xid, hooked, traceparent, state_bytes, open_steps]).not.toContain(undefined)

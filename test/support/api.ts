@@ -67,6 +67,8 @@ export interface ApiOptions {
   hooks?: Partial<HookSettings>
   /** Where steps may be pushed to; anywhere when absent. */
   outboundRules?: OutboundRules
+  /** The key of the first administrator; without it everybody may do everything. */
+  adminKey?: string
   /** Takes what the service sends; nobody does when absent. */
   outbound?: Pick<Outbound, 'send'>
 }
@@ -85,6 +87,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     outboundRules = { allowPrivate: true },
     hooks = {},
     outbound = noReceivers,
+    adminKey = null,
   } = options
   const database = await createTestDatabase()
   const notices: Notice[] = []
@@ -121,6 +124,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     outbound,
     depths: { interval: 60_000 },
     listen: {},
+    keys: { admin: adminKey, env: 'test' },
     report,
   })
   metrics.watch(engine.gauges)

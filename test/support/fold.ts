@@ -54,6 +54,7 @@ export function shownOf(row: FlowRecord): Folded {
     hooked: _7,
     traceparent: _8,
     state_bytes: _5,
+    traceparent: _8,
     ...shown
   } = row
   return { ...shown, wait: row.wait as JsonValue }

@@ -1,12 +1,27 @@
 // An engine that must not be asked for anything, for tests of what stands in front of it.
 
+import type { Identity } from '../../src/engine/credentials.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 
 function unexpected(): never {
   throw new Error('the engine was asked for something')
 }
 
-/** Throws at every call. */
+const everybody: Identity = {
+  caller: { namespace: 'default', actor: 'anonymous' },
+  grants: ['*'],
+  bounds: {
+    actions: ['*'],
+    owner_session_key: null,
+    requester_origin: null,
+    controllers: null,
+    timer_max_horizon_ms: null,
+    rate: null,
+  },
+  key: null,
+}
+
+/** Throws at every call. Whoever asks may ask everything. */
 export function idleEngine(): Engine {
   return {
     flows: {
@@ -57,6 +72,22 @@ export function idleEngine(): Engine {
     },
     queue: { claim: unexpected, heartbeat: unexpected, release: unexpected, waiting: unexpected },
     memos: { get: unexpected, put: unexpected },
+    credentials: {
+      authenticate: unexpected,
+      anonymous: everybody,
+      changed: unexpected,
+      loop: { start: unexpected, nudge: unexpected, stop: unexpected },
+    },
+    bindings: {
+      create: unexpected,
+      get: unexpected,
+      list: unexpected,
+      update: unexpected,
+      remove: unexpected,
+      addKey: unexpected,
+      removeKey: unexpected,
+      mintKey: unexpected,
+    },
     controllers: {
       put: unexpected,
       get: unexpected,

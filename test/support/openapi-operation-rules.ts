@@ -162,6 +162,8 @@ export const operationRules: Rule[] = [
               'controller_id',
               'hook_id',
               'delivery_id',
+              'binding_id',
+              'key_id',
             ].includes(name),
         ),
         ...paths.filter((path) => path.startsWith('/flows/{') && !path.includes('{flow_id}')),

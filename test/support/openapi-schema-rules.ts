@@ -23,6 +23,13 @@ const waits = ['TimerWait', 'ExternalEventWait', 'ManualWait', 'AnyWait', 'AllWa
 
 /** Optional members of answers, each for a reason: they are only there when there is something to say. */
 const sometimesThere = [
+  'CreateFlowResult.created',
+  'CreateFlowResult.flow_id',
+  'CreateFlowResult.hooks',
+  'CreateFlowResult.problem',
+  'CreateFlowResult.revision',
+  'ItemProblem.errors',
+  'ItemProblem.flow_id',
   'ClaimedStep.checkpoint',
   'ClaimedStep.signal',
   'ClaimedStep.traceparent',
@@ -47,6 +54,10 @@ const sometimesThere = [
       (member) => `${name}.${member}`,
     ),
   ),
+  'ToolAnswer.error',
+  'ToolAnswer.flow',
+  'ToolAnswer.flows',
+  'ToolAnswer.message',
 ]
 
 /** Members for which absent and null are two answers: no link, and one that lives as long as its wait. */

@@ -5,8 +5,39 @@ import type { Runner } from '../../src/store/db.ts'
 
 function literal(value: unknown): string {
   if (value === null) return 'null'
-  if (Array.isArray(value)) return `'{${value.map((one) => JSON.stringify(one)).join(',')}}'`
+  if (Buffer.isBuffer(value)) return literal(arrayIn(value))
+  if (Array.isArray(value)) {
+    const items = value.map((one) => JSON.stringify(one)).join(',')
+    return `'{${items.replaceAll("'", "''")}}'`
+  }
   return typeof value === 'number' ? String(value) : `'${String(value).replaceAll("'", "''")}'`
+}
+
+/** How the types of binary arrays are read, by their object ids. */
+const readers: Record<number, (item: Buffer) => string | number | boolean> = {
+  16: (item) => item[0] === 1,
+  21: (item) => item.readInt16BE(),
+  23: (item) => item.readInt32BE(),
+  25: (item) => item.toString(),
+  1184: (item) =>
+    new Date(Number(item.readBigInt64BE() / 1000n) + Date.UTC(2000, 0, 1)).toISOString(),
+  2950: (item) => item.toString('hex'),
+  3802: (item) => item.toString('utf8', 1),
+  5069: (item) => String(item.readBigUInt64BE()),
+}
+
+/** What a parameter in the binary form of an array says. */
+function arrayIn(bytes: Buffer): (string | number | boolean | null)[] {
+  const read = readers[bytes.readInt32BE(8)]
+  if (read === undefined) throw new Error('an array of a type that is not known')
+  let at = 20
+  return Array.from({ length: bytes.readInt32BE(12) }, () => {
+    const length = bytes.readInt32BE(at)
+    at += 4
+    if (length < 0) return null
+    at += length
+    return read(bytes.subarray(at - length, at))
+  })
 }
 
 export interface Prepared {

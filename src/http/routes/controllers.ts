@@ -9,6 +9,7 @@ import {
   PutControllerSchema,
 } from '../../contract/controller.ts'
 import { pageQuery, ref } from '../../contract/kit.ts'
+import { needsAll } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { replayHeader, unconditionalOptions } from '../headers.ts'
@@ -41,6 +42,7 @@ export const controllerRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
           201: ref(ControllerWithSecretSchema),
         },
       },
+      config: needsAll('controllers:admin'),
     },
     async (request, reply) => {
       const { controller_id: id } = request.params
@@ -73,6 +75,7 @@ export const controllerRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: Type.Object(pageQuery, { additionalProperties: false }),
         response: { 200: ref(ControllerPageSchema) },
       },
+      config: needsAll('controllers:admin'),
     },
     async (request) => {
       const page = await engine.controllers.list(callerOf(request), pageRequest(request.query))
@@ -93,6 +96,7 @@ export const controllerRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: noQuery,
         response: { 200: ref(ControllerSchema) },
       },
+      config: needsAll('controllers:admin'),
     },
     async (request) => {
       const { controller_id } = request.params
@@ -114,6 +118,7 @@ export const controllerRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: noQuery,
         response: { 204: noContent },
       },
+      config: needsAll('controllers:admin'),
     },
     async (request, reply) => {
       const result = await engine.controllers.remove(

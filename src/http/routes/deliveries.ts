@@ -12,6 +12,7 @@ import { EmptySchema } from '../../contract/flow.ts'
 import { oneOfTexts, pageQuery, ref } from '../../contract/kit.ts'
 import { parseTimestamp } from '../../domain/formats.ts'
 import { deliveryStatuses } from '../../domain/hook.ts'
+import { needsAll } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { replayHeader, unconditionalOptions } from '../headers.ts'
@@ -47,6 +48,7 @@ export const deliveryRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: listQuery,
         response: { 200: ref(DeliveryPageSchema) },
       },
+      config: needsAll('hooks:admin'),
     },
     async (request) => {
       const { status } = request.query
@@ -75,6 +77,7 @@ export const deliveryRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(RedeliverSchema),
         response: { 202: ref(RedeliveryCountSchema) },
       },
+      config: needsAll('hooks:admin'),
     },
     async (request, reply) => {
       const { created_after, created_before, status = 'failed' } = request.body
@@ -110,6 +113,7 @@ export const deliveryRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: noQuery,
         response: { 200: ref(DeliveryDetailSchema) },
       },
+      config: needsAll('hooks:admin'),
     },
     async (request) =>
       presentDeliveryDetail(
@@ -132,6 +136,7 @@ export const deliveryRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(EmptySchema),
         response: { 202: ref(DeliveryDetailSchema) },
       },
+      config: needsAll('hooks:admin'),
     },
     async (request, reply) => {
       const result = await engine.deliveries.redeliver(

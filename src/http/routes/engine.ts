@@ -4,6 +4,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import { EngineStatusSchema, TickReportSchema } from '../../contract/engine.ts'
 import { EmptySchema } from '../../contract/flow.ts'
 import { ref } from '../../contract/kit.ts'
+import { needsAll } from '../access.ts'
 import type { RouteContext } from '../context.ts'
 import { noQuery } from '../params.ts'
 
@@ -23,6 +24,7 @@ export const engineRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         body: ref(EmptySchema),
         response: { 200: ref(TickReportSchema) },
       },
+      config: needsAll('engine:admin'),
     },
     async () => {
       const { scanned, resumed, cancelled, still_waiting, errors } = await engine.waitEngine.tick()
@@ -41,6 +43,7 @@ export const engineRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: noQuery,
         response: { 200: ref(EngineStatusSchema) },
       },
+      config: needsAll('engine:admin'),
     },
     async () => engine.status(),
   )

@@ -5,6 +5,7 @@ import { ExplanationSchema, type WireExplanation } from '../../contract/explain.
 import { ref } from '../../contract/kit.ts'
 import type { Blocker, Explanation, OpenStep } from '../../domain/explain.ts'
 import type { NearMiss } from '../../domain/near-miss.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { movesOf } from '../moves.ts'
@@ -31,6 +32,7 @@ export const explainRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: noQuery,
         response: { 200: ref(ExplanationSchema) },
       },
+      config: needs('flows:read'),
     },
     async (request) =>
       present(await engine.explain.flow(callerOf(request), flowIdOf(request.params))),

@@ -15,17 +15,19 @@ import {
 } from '../../contract/flow.ts'
 import { ref } from '../../contract/kit.ts'
 import { MoveTimerSchema, WaitRequestSchema } from '../../contract/wait.ts'
+import { waitSpec } from '../../contract/wait-spec.ts'
 import type { Command } from '../../domain/command.ts'
 import type { ErrorCode } from '../../domain/errors.ts'
 import { parseDuration, parseTimestamp } from '../../domain/formats.ts'
 import { shardIndexOf } from '../../domain/id.ts'
 import { mintId } from '../../engine/ids.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { changeHeaders, changeOptions } from '../headers.ts'
+import { linkSpec } from '../link-spec.ts'
 import { flowIdOf, flowParams, noQuery } from '../params.ts'
 import { presentFlow } from '../present.ts'
-import { linkSpec, waitSpec } from '../wait-spec.ts'
 
 const changes = { tags: ['Flows'], params: flowParams, querystring: noQuery }
 const waits = { tags: ['Waits'], params: flowParams, querystring: noQuery }
@@ -71,6 +73,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(EmptySchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     (request, reply) => change(request, reply, flowIdOf(request.params), { type: 'start' }),
   )
@@ -84,10 +87,11 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         summary: 'Let a flow wait',
         description:
           'From `running` to `waiting`. The wait has an id of its own, which whatever ends it names. When a signal was kept for it, the flow is running again in the same step. With `link`, the answer has a link by which others can end the wait, once; no later answer shows it.',
-        'x-problems': [...moving, 'limit_exceeded'],
+        'x-problems': [...moving, 'limit_exceeded', 'timer_horizon_exceeded'],
         body: ref(WaitRequestSchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     async (request, reply) => {
       const flowId = flowIdOf(request.params)
@@ -116,10 +120,17 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         summary: 'Move a pending timer',
         description:
           'Sets another time for the one timer that the flow waits on. The wait keeps its id.',
-        'x-problems': ['not_found', 'wait_conflict', 'already_terminal', 'cancel_pending'],
+        'x-problems': [
+          'not_found',
+          'wait_conflict',
+          'already_terminal',
+          'cancel_pending',
+          'timer_horizon_exceeded',
+        ],
         body: ref(MoveTimerSchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     (request, reply) =>
       change(request, reply, flowIdOf(request.params), {
@@ -141,6 +152,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(ResumeFlowSchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     (request, reply) =>
       change(request, reply, flowIdOf(request.params), { type: 'resume', ...request.body }),
@@ -159,6 +171,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(UpdateFlowStateSchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     (request, reply) =>
       change(request, reply, flowIdOf(request.params), { type: 'update_state', ...request.body }),
@@ -176,6 +189,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(FinishFlowSchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     (request, reply) =>
       change(request, reply, flowIdOf(request.params), { type: 'finish', ...request.body }),
@@ -194,6 +208,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(FailFlowSchema),
         response: flow,
       },
+      config: needs('flows:write'),
     },
     (request, reply) =>
       change(request, reply, flowIdOf(request.params), { type: 'fail', ...request.body }),
@@ -212,6 +227,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(RequestFlowCancelSchema),
         response: flow,
       },
+      config: needs('flows:cancel'),
     },
     (request, reply) => {
       const { reason, grace } = request.body
@@ -235,6 +251,7 @@ export const flowActionRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(CancelFlowSchema),
         response: flow,
       },
+      config: needs('flows:cancel'),
     },
     (request, reply) =>
       change(request, reply, flowIdOf(request.params), { type: 'cancel', ...request.body }),

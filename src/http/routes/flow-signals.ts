@@ -13,6 +13,7 @@ import type { ErrorCode } from '../../domain/errors.ts'
 import { parseDuration } from '../../domain/formats.ts'
 import type { JsonValue } from '../../domain/json.ts'
 import type { SignalFate, SignalInput } from '../../engine/signals.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { changeOptions, etag, replayHeader } from '../headers.ts'
@@ -49,6 +50,7 @@ export const flowSignalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(ResumeFlowExternallySchema),
         response: answers,
       },
+      config: needs('signals:write'),
     },
     async (request, reply) => {
       const { topic, correlation_id, ...carried } = request.body
@@ -80,6 +82,7 @@ export const flowSignalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(SignalFlowSchema),
         response: answers,
       },
+      config: needs('signals:write'),
     },
     async (request, reply) => {
       const result = await engine.signals.send(

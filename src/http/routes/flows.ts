@@ -15,9 +15,10 @@ import { type FlowRecord, flowStatuses } from '../../domain/flow.ts'
 import { parseTimestamp } from '../../domain/formats.ts'
 import { waitKinds } from '../../domain/wait.ts'
 import type { FlowFilter } from '../../engine/flows.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
-import { flowInput } from '../flow-spec.ts'
+import { flowRequest } from '../flow-spec.ts'
 import { changeHeaders, changeOptions, etag, knownRevisions } from '../headers.ts'
 import { waitMillis, whileWanted } from '../long-poll.ts'
 import { flowIdOf, flowParams, noQuery, notModified, pageRequest } from '../params.ts'
@@ -97,24 +98,15 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(CreateFlowSchema),
         response: { 200: ref(FlowSchema), 201: ref(CreatedFlowSchema) },
       },
+      config: needs('flows:write'),
     },
     async (request, reply) => {
-      const { body } = request
-      if (body.key !== undefined && body.routing_key !== undefined) {
-        throw invalid(
-          '/routing_key',
-          'not_together',
-          'Send key or routing_key: a key already says where the flow is stored.',
-        )
-      }
       if (request.headers['if-match'] !== undefined) {
         throw invalid('if-match', 'not_applicable', 'A new flow has no revision: send no If-Match.')
       }
-      const { hooks: asked, ...input } = body
-      const hooks = asked?.map(({ kinds, ...hook }) => ({ ...hook, ...(kinds && { kinds }) }))
       const result = await engine.flows.create(
         callerOf(request),
-        { ...flowInput(input, ''), ...(hooks && { hooks }) },
+        flowRequest(request.body),
         changeOptions(request),
       )
       changeHeaders(reply, result)
@@ -141,6 +133,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: listQuery,
         response: { 200: ref(FlowPageSchema) },
       },
+      config: needs('flows:read'),
     },
     async (request) => {
       const { query } = request
@@ -168,7 +161,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: readQuery,
         response: { 200: ref(FlowSchema), 304: notModified },
       },
-      config: { longPoll: true },
+      config: { ...needs('flows:read'), longPoll: true },
     },
     async (request, reply) => {
       const known = knownRevisions(request)
@@ -207,6 +200,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(UpdateFlowSchema),
         response: { 200: ref(FlowSchema) },
       },
+      config: needs('flows:write'),
     },
     async (request, reply) => {
       const result = await engine.flows.change(

@@ -6,6 +6,7 @@ import { LivenessSchema, ReadinessSchema } from '../../contract/engine.ts'
 import { ref } from '../../contract/kit.ts'
 import { ProblemSchema } from '../../contract/problem.ts'
 import { FlowError } from '../../domain/errors.ts'
+import { open } from '../access.ts'
 import type { RouteContext } from '../context.ts'
 import { noQuery } from '../params.ts'
 import { type Problem, problemType, toProblem } from '../problems.ts'
@@ -16,7 +17,7 @@ export const healthRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
   app.get(
     '/health/live',
     {
-      config: { untraced: true },
+      config: { ...open, untraced: true },
       schema: {
         operationId: 'getLiveness',
         tags,
@@ -33,7 +34,7 @@ export const healthRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
   app.get(
     '/health/ready',
     {
-      config: { untraced: true },
+      config: { ...open, untraced: true },
       schema: {
         operationId: 'getReadiness',
         tags,

@@ -14,6 +14,7 @@ import {
 } from '../../contract/hook.ts'
 import { pageQuery, ref } from '../../contract/kit.ts'
 import { parseDuration } from '../../domain/formats.ts'
+import { needsAll } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { replayHeader, unconditionalOptions } from '../headers.ts'
@@ -52,6 +53,7 @@ export const hookRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         body: ref(CreateHookSchema),
         response: { 201: ref(HookWithSecretSchema) },
       },
+      config: needsAll('hooks:admin'),
     },
     async (request, reply) => {
       const { url, secret, flow_id = null, ...rest } = request.body
@@ -92,6 +94,7 @@ export const hookRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         querystring: listQuery,
         response: { 200: ref(HookPageSchema) },
       },
+      config: needsAll('hooks:admin'),
     },
     async (request) => {
       const { flow_id, enabled } = request.query
@@ -117,6 +120,7 @@ export const hookRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         querystring: noQuery,
         response: { 200: ref(HookSchema) },
       },
+      config: needsAll('hooks:admin'),
     },
     async (request) =>
       presentHook(await engine.hooks.get(callerOf(request), request.params.hook_id)),
@@ -137,6 +141,7 @@ export const hookRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         body: ref(UpdateHookSchema),
         response: { 200: ref(HookSchema) },
       },
+      config: needsAll('hooks:admin'),
     },
     async (request, reply) => {
       const result = await engine.hooks.update(
@@ -164,6 +169,7 @@ export const hookRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         querystring: noQuery,
         response: { 204: noContent },
       },
+      config: needsAll('hooks:admin'),
     },
     async (request, reply) => {
       const result = await engine.hooks.remove(
@@ -191,6 +197,7 @@ export const hookRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         body: ref(RotateSecretSchema),
         response: { 200: ref(HookWithSecretSchema) },
       },
+      config: needsAll('hooks:admin'),
     },
     async (request, reply) => {
       const { secret, overlap = usualOverlap } = request.body
@@ -223,6 +230,7 @@ export const hookRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         body: ref(EmptySchema),
         response: { 202: ref(DeliverySchema) },
       },
+      config: needsAll('hooks:admin'),
     },
     async (request, reply) => {
       const result = await engine.deliveries.test(

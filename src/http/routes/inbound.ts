@@ -3,6 +3,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { WebhookChallengeSchema, WebhookReceiptSchema } from '../../contract/inbound.ts'
 import { JsonObjectSchema, ref } from '../../contract/kit.ts'
+import { open } from '../access.ts'
 import type { RouteContext } from '../context.ts'
 import { depthOf } from '../depth.ts'
 import { headerTexts, rawBytes, takeRawBodies } from '../inbound-body.ts'
@@ -32,6 +33,7 @@ export const inboundRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(JsonObjectSchema),
         response: { 200: ref(WebhookChallengeSchema), 202: ref(WebhookReceiptSchema) },
       },
+      config: open,
     },
     async (request, reply) => {
       const result = await engine.inbound.receive(

@@ -12,6 +12,7 @@ import {
 import { FlowError } from '../../domain/errors.ts'
 import type { JsonObject } from '../../domain/json.ts'
 import type { LinkUse, OpenLink } from '../../engine/links.ts'
+import { open } from '../access.ts'
 import type { RouteContext } from '../context.ts'
 import { depthOf } from '../depth.ts'
 import { formType, parseForm } from '../form.ts'
@@ -27,7 +28,7 @@ interface FormBody {
 }
 
 const route = {
-  config: { secretPath: true, bodyMayBeAbsent: true },
+  config: { ...open, secretPath: true, bodyMayBeAbsent: true },
   schema: { tags: ['Signals'], params: linkParams, querystring: noQuery },
 }
 

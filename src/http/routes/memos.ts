@@ -3,6 +3,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { ref } from '../../contract/kit.ts'
 import { MemoSchema, PutMemoSchema } from '../../contract/memo.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { onlyIfAbsent, replayHeader, unconditionalOptions } from '../headers.ts'
@@ -27,6 +28,7 @@ export const memoRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         body: ref(PutMemoSchema),
         response: { 200: ref(MemoSchema), 201: ref(MemoSchema) },
       },
+      config: needs('steps:work', 'flows:write'),
     },
     async (request, reply) => {
       const flowId = flowIdOf(request.params)
@@ -59,6 +61,7 @@ export const memoRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         querystring: noQuery,
         response: { 200: ref(MemoSchema) },
       },
+      config: needs('steps:work', 'flows:read'),
     },
     async (request) => {
       const { key } = request.params

@@ -9,6 +9,7 @@ import {
   MessageReplaySchema,
 } from '../../contract/inbound.ts'
 import { oneOfTexts, pageQuery, ref } from '../../contract/kit.ts'
+import { needsAll } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { replayHeader, unconditionalOptions } from '../headers.ts'
@@ -47,6 +48,7 @@ export const messageRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: listQuery,
         response: { 200: ref(InboundMessagePageSchema) },
       },
+      config: needsAll('sources:admin'),
     },
     async (request) => {
       const { outcome } = request.query
@@ -73,6 +75,7 @@ export const messageRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: noQuery,
         response: { 200: ref(InboundMessageDetailSchema) },
       },
+      config: needsAll('sources:admin'),
     },
     async (request) => {
       const { source_id, message_id } = request.params
@@ -96,6 +99,7 @@ export const messageRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(EmptySchema),
         response: { 200: ref(MessageReplaySchema) },
       },
+      config: needsAll('sources:admin'),
     },
     async (request, reply) => {
       const caller = callerOf(request)

@@ -1,6 +1,7 @@
 // The metrics, for Prometheus and what reads its formats.
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import { needsAll } from '../access.ts'
 import type { RouteContext } from '../context.ts'
 import { noQuery } from '../params.ts'
 
@@ -22,7 +23,7 @@ export const metricsRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
   app.get(
     '/metrics',
     {
-      config: { untraced: true },
+      config: { ...needsAll('engine:admin'), untraced: true },
       schema: {
         operationId: 'getMetrics',
         tags,

@@ -1,7 +1,7 @@
 // Reports of workers: what became of a step, or of several, and the next ones in the same answer.
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ref } from '../../contract/kit.ts'
 import {
   type ClaimNext,
@@ -13,20 +13,20 @@ import {
   SettledStepSchema,
 } from '../../contract/outcome.ts'
 import type { ClaimedStepBody } from '../../contract/step-work.ts'
-import { FlowError } from '../../domain/errors.ts'
 import type { StepRecord } from '../../domain/step.ts'
 import type { Caller, ChangeOptions } from '../../engine/change.ts'
 import type { SettleReply } from '../../engine/steps.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import { checkedNext, nextClaim } from '../claim-spec.ts'
 import type { RouteContext } from '../context.ts'
 import { changeHeaders, changeOptions, unconditionalOptions } from '../headers.ts'
+import { itemProblem } from '../item-problem.ts'
 import { whileWanted } from '../long-poll.ts'
 import { outcomeSpec, placed } from '../outcome-spec.ts'
 import { noQuery, stepIdParams } from '../params.ts'
 import { presentFlow } from '../present.ts'
 import { presentClaimed, presentStep } from '../present-step.ts'
-import { problemKinds } from '../problem-catalogue.ts'
 
 const tags = ['Steps']
 
@@ -91,13 +91,14 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
           'wait_conflict',
           'step_conflict',
           'limit_exceeded',
+          'timer_horizon_exceeded',
         ],
         params: stepIdParams,
         querystring: noQuery,
         body: ref(ReportOutcomeSchema),
         response: { 200: ref(SettledStepSchema) },
       },
-      config: { longPoll: true },
+      config: { ...needs('steps:work'), longPoll: true },
     },
     async (request, reply) => {
       const { claim_next, ...report } = request.body
@@ -136,7 +137,7 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(ReportOutcomesSchema),
         response: { 200: ref(ReportedOutcomesSchema) },
       },
-      config: { longPoll: true },
+      config: { ...needs('steps:work'), longPoll: true },
     },
     async (request, reply) => {
       const caller = callerOf(request)
@@ -152,7 +153,9 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       )
       const results = reports.map((report, i): OutcomeResult => {
         const step_id = items[i]?.step_id ?? ''
-        if (report.status === 'rejected') return refusal(step_id, report.reason, request.log)
+        if (report.status === 'rejected') {
+          return { step_id, ok: false, problem: itemProblem(report.reason, request.log) }
+        }
         const { discarded, repeated } = report.value
         return { step_id, ok: true, discarded, repeated }
       })
@@ -161,13 +164,4 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
   )
 
   done()
-}
-
-/** A refused report as a value. What is no refusal is a defect, and answered as one. */
-function refusal(step_id: string, reason: unknown, log: FastifyBaseLogger): OutcomeResult {
-  if (!(reason instanceof FlowError)) throw reason
-  const { code, message, cause }: FlowError = reason
-  if (code === 'internal') log.error({ err: cause }, 'a report failed')
-  const { status } = problemKinds[code]
-  return { step_id, ok: false, problem: { code, status, detail: message } }
 }

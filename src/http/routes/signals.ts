@@ -10,8 +10,11 @@ import {
   SignalSchema,
   signalReceipt,
 } from '../../contract/signal.ts'
+import { permits } from '../../domain/binding.ts'
+import { FlowError } from '../../domain/errors.ts'
 import { signalOutcomes } from '../../domain/signal.ts'
-import { callerOf } from '../caller.ts'
+import { needsAll } from '../access.ts'
+import { callerOf, grantsOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { flowInput } from '../flow-spec.ts'
 import { replayHeader, unconditionalOptions } from '../headers.ts'
@@ -54,9 +57,17 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         body: ref(SendSignalSchema),
         response: { 201: ref(SignalReceiptSchema) },
       },
+      config: needsAll('signals:write'),
     },
     async (request, reply) => {
       const { topic, correlation_id, deliver, start_if_absent, ...carried } = request.body
+      if (start_if_absent !== undefined && !permits(grantsOf(request), 'flows:write')) {
+        throw new FlowError(
+          'forbidden',
+          'This key does not allow flows:write, which start_if_absent needs.',
+          { action: 'flows:write', pointer: '/start_if_absent' },
+        )
+      }
       const fate = await engine.signals.send(
         callerOf(request),
         {
@@ -88,6 +99,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: listQuery,
         response: { 200: ref(SignalPageSchema) },
       },
+      config: needsAll('signals:read'),
     },
     async (request) => {
       const { limit: _, cursor: __, ...filter } = request.query
@@ -109,6 +121,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: noQuery,
         response: { 200: ref(SignalSchema) },
       },
+      config: needsAll('signals:read'),
     },
     async (request) =>
       presentSignal(await engine.signals.get(callerOf(request), request.params.signal_id)),
@@ -128,6 +141,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: noQuery,
         response: { 200: ref(SignalSchema) },
       },
+      config: needsAll('signals:write'),
     },
     async (request, reply) => {
       const result = await engine.signals.redeliver(

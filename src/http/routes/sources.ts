@@ -11,6 +11,7 @@ import {
   SourceSchema,
 } from '../../contract/source.ts'
 import { invalid } from '../../domain/errors.ts'
+import { needsAll } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { jsonType } from '../errors.ts'
@@ -40,6 +41,7 @@ export const sourceRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(CreateSourceSchema),
         response: { 201: ref(SourceSchema) },
       },
+      config: needsAll('sources:admin'),
     },
     async (request, reply) => {
       const { id, ...definition } = request.body
@@ -70,6 +72,7 @@ export const sourceRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: Type.Object(pageQuery, { additionalProperties: false }),
         response: { 200: ref(SourcePageSchema) },
       },
+      config: needsAll('sources:admin'),
     },
     async (request) => {
       const page = await engine.sources.list(callerOf(request), pageRequest(request.query))
@@ -90,6 +93,7 @@ export const sourceRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: noQuery,
         response: { 200: ref(SourceSchema) },
       },
+      config: needsAll('sources:admin'),
     },
     async (request) => {
       const { source_id } = request.params
@@ -112,6 +116,7 @@ export const sourceRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(ReplaceSourceSchema),
         response: { 200: ref(SourceSchema) },
       },
+      config: needsAll('sources:admin'),
     },
     async (request, reply) => {
       const result = await engine.sources.replace(
@@ -139,6 +144,7 @@ export const sourceRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: noQuery,
         response: { 204: noContent },
       },
+      config: needsAll('sources:admin'),
     },
     async (request, reply) => {
       const result = await engine.sources.remove(
@@ -166,6 +172,7 @@ export const sourceRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(TestSourceSchema),
         response: { 200: ref(SourceTestReportSchema) },
       },
+      config: needsAll('sources:admin'),
     },
     async (request) => {
       const { headers = {}, body, body_text } = request.body

@@ -10,6 +10,7 @@ import {
   HeartbeatSchema,
   ReleaseStepSchema,
 } from '../../contract/step-work.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import { claimRequest } from '../claim-spec.ts'
 import type { RouteContext } from '../context.ts'
@@ -41,7 +42,7 @@ export const stepQueueRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(ClaimStepsSchema),
         response: { 200: ref(ClaimAnswerSchema) },
       },
-      config: { longPoll: true },
+      config: { ...needs('steps:work'), longPoll: true },
     },
     async (request, reply) => {
       const { worker_id, ...asked } = request.body
@@ -68,6 +69,7 @@ export const stepQueueRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(HeartbeatSchema),
         response: { 200: ref(HeartbeatAnswerSchema) },
       },
+      config: needs('steps:work'),
     },
     async (request) => {
       const { lease_token, ...told } = request.body
@@ -96,6 +98,7 @@ export const stepQueueRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(ReleaseStepSchema),
         response: { 200: ref(StepSchema) },
       },
+      config: needs('steps:work'),
     },
     async (request, reply) => {
       const { lease_token, delay } = request.body

@@ -14,6 +14,7 @@ import {
 } from '../../contract/step.ts'
 import type { ErrorCode } from '../../domain/errors.ts'
 import { stepStatuses } from '../../domain/step.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { changeHeaders, changeOptions } from '../headers.ts'
@@ -61,6 +62,7 @@ export const stepRepairRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: listQuery,
         response: { 200: ref(StepPageSchema) },
       },
+      config: needs('steps:read'),
     },
     async (request) => {
       const { limit: _, cursor: __, ...filter } = request.query
@@ -82,6 +84,7 @@ export const stepRepairRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: noQuery,
         response: { 200: ref(StepDetailSchema) },
       },
+      config: needs('steps:read'),
     },
     async (request) => {
       const { step_id } = request.params
@@ -103,6 +106,7 @@ export const stepRepairRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(EmptySchema),
         response: { 200: ref(StepSchema) },
       },
+      config: needs('flows:write'),
     },
     async (request, reply) => {
       const { step_id } = request.params
@@ -125,6 +129,7 @@ export const stepRepairRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(SkipStepSchema),
         response: { 200: ref(StepSchema) },
       },
+      config: needs('flows:write'),
     },
     async (request, reply) => {
       const { step_id } = request.params
@@ -149,6 +154,7 @@ export const stepRepairRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(SetStepResultSchema),
         response: { 200: ref(StepSchema) },
       },
+      config: needs('flows:write'),
     },
     async (request, reply) => {
       const { step_id } = request.params
@@ -181,6 +187,7 @@ export const stepRepairRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         body: ref(ReopenFlowSchema),
         response: { 200: ref(FlowSchema) },
       },
+      config: needs('flows:write'),
     },
     async (request, reply) => {
       const result = await engine.steps.reopen(

@@ -11,6 +11,7 @@ import {
   StepSchema,
 } from '../../contract/step.ts'
 import { parseTimestamp } from '../../domain/formats.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { changeHeaders, changeOptions } from '../headers.ts'
@@ -43,6 +44,7 @@ export const stepRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         body: ref(NewStepSchema),
         response: { 200: ref(StepSchema), 201: ref(StepSchema) },
       },
+      config: needs('flows:write'),
     },
     async (request, reply) => {
       const result = await engine.steps.enqueue(
@@ -73,6 +75,7 @@ export const stepRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         body: ref(ObserveStepSchema),
         response: { 200: ref(ObservedStepSchema), 201: ref(ObservedStepSchema) },
       },
+      config: needs('steps:work', 'flows:write'),
     },
     async (request, reply) => {
       const flowId = flowIdOf(request.params)
@@ -111,6 +114,7 @@ export const stepRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         querystring: Type.Object(pageQuery, { additionalProperties: false }),
         response: { 200: ref(StepPageSchema) },
       },
+      config: needs('steps:read'),
     },
     async (request) => {
       const flowId = flowIdOf(request.params)
@@ -132,6 +136,7 @@ export const stepRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         querystring: noQuery,
         response: { 200: ref(StepSchema) },
       },
+      config: needs('steps:read'),
     },
     async (request) => {
       const flowId = flowIdOf(request.params)

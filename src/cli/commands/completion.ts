@@ -1,0 +1,44 @@
+// `taskflow completion`: what a shell has to be told so that Tab works. The shell asks `taskflow __complete`.
+
+import { misuse } from '../errors.ts'
+import type { Family } from '../family.ts'
+
+const scripts: Readonly<Record<string, string>> = {
+  bash: `# taskflow: completion for bash. In ~/.bashrc: source <(taskflow completion bash)
+_taskflow() {
+  local words=("\${COMP_WORDS[@]:1:COMP_CWORD}")
+  mapfile -t COMPREPLY < <("\${COMP_WORDS[0]}" __complete -- "\${words[@]}" 2>/dev/null)
+}
+complete -o nosort -F _taskflow taskflow`,
+  zsh: `#compdef taskflow
+# taskflow: completion for zsh. In ~/.zshrc, after compinit: source <(taskflow completion zsh)
+_taskflow() {
+  local -a found
+  found=("\${(@f)$("\${words[1]}" __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  [[ -n "$found" ]] && compadd -- "\${found[@]}"
+}
+compdef _taskflow taskflow`,
+  fish: `# taskflow: completion for fish. taskflow completion fish > ~/.config/fish/completions/taskflow.fish
+function __taskflow_complete
+    set -l words (commandline -opc) (commandline -ct)
+    $words[1] __complete -- $words[2..-1] 2>/dev/null
+end
+complete -c taskflow -f -a '(__taskflow_complete)'`,
+}
+
+export const addCompletion: Family = (program, terminal) => {
+  program
+    .command('completion <shell>')
+    .description('print the completion script of bash, zsh or fish')
+    .action((shell: string) => {
+      const script = scripts[shell]
+      if (script === undefined) {
+        throw misuse(
+          `there is no completion for "${shell}"`,
+          'There is one for bash, zsh and fish.',
+          'source <(taskflow completion bash)',
+        )
+      }
+      terminal.out.write(`${script}\n`)
+    })
+}
