@@ -182,7 +182,6 @@ describe('a delivery', () => {
       traceparent,
       state_bytes,
       open_steps,
-      traceparent: ____,
       ...shown
     } = flow
     expect([last_xid, hooked, traceparent, state_bytes, open_steps]).not.toContain(undefined)

@@ -52,7 +52,6 @@ export function shownOf(row: FlowRecord): Folded {
     wake_at: _4,
     last_xid: _6,
     hooked: _7,
-    traceparent: _8,
     state_bytes: _5,
     traceparent: _8,
     ...shown
