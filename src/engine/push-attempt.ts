@@ -161,6 +161,7 @@ export function createPushAttempt(options: PushAttemptOptions): PushAttempt {
           await insist(until, () => queue.release(callerOf(step), step.id, tokenOf(step), 0))
         } else await act(controller, step, verdict, until)
       } catch (error) {
+        span?.end({ error: 'not sent' })
         tell(step, error)
       }
     },

@@ -19,6 +19,7 @@ import type { Traceparent } from '../domain/trace.ts'
 export interface Traced {
   /** For what it causes. */
   traceparent: Traceparent
+  /** Once; later calls change nothing. */
   end(more?: { error?: string; attributes?: Attributes }): void
 }
 
@@ -64,9 +65,12 @@ export function startSpan(name: string, options: SpanOptions): Traced | null {
     },
     contextOf(parent),
   )
+  let over = false
   return {
     traceparent: traceparentOf(span.spanContext()),
     end({ error, attributes: more } = {}) {
+      if (over) return
+      over = true
       if (more !== undefined) span.setAttributes(more)
       if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: error })
       span.end()

@@ -26,6 +26,7 @@ test('with only what is needed', () => {
     wake_at: null,
     last_xid: '0',
     hooked: false,
+    traceparent: null,
     state_bytes: 2,
     open_steps: 0,
     created_at: start,

@@ -6,6 +6,7 @@ import type { RefusedMessage } from '../../src/engine/refused-messages.ts'
 import type { SignalFate, SignalInput } from '../../src/engine/signals.ts'
 import { type Bridge, type BridgeOptions, createBridge } from '../../src/nats/bridge.ts'
 import { bridgeSettings, type NatsSettings } from '../../src/nats/settings.ts'
+import { toldTo } from './engine.ts'
 
 export interface TestBridge extends Bridge {
   notices: Notice[]
@@ -24,10 +25,7 @@ export function startBridge(
   settings: NatsSettings,
   notices: Notice[] = [],
 ): TestBridge {
-  const report = (notice: Notice) => {
-    notices.push(notice)
-  }
-  const bridge = createBridge({ ...bridgeSettings(settings), engine, report })
+  const bridge = createBridge({ ...bridgeSettings(settings), engine, report: toldTo(notices) })
   bridge.start()
   return { ...bridge, notices }
 }
