@@ -12,6 +12,7 @@ import { createDeliveries, type Deliveries } from './deliveries.ts'
 import { createEvents, type Events } from './events.ts'
 import { createExplain, type Explain } from './explain.ts'
 import { createFeedPositions } from './feed-position.ts'
+import { createFlowFacts } from './flow-facts.ts'
 import { createFlows, type Flows } from './flows.ts'
 import { createReadiness, type Readiness } from './health.ts'
 import { createHints, type HintOptions } from './hints.ts'
@@ -158,6 +159,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const read = createFlowReader(scope, options.readsInFlight)
   const stepBytes = options.steps.bytes
   const { rules, limit: hookLimit, timeout, source } = options.hooks
+  const facts = createFlowFacts(scope)
   const flows = createFlows({ scope, committer, read, watch, stepBytes, rules })
   const dispatcher = createHookDispatcher({
     scope,
@@ -175,6 +177,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const streams = createStreams({
     scope,
     committer,
+    facts,
     flows,
     watch,
     hints,
@@ -256,7 +259,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     controllers: push.controllers,
     credentials,
     bindings: createBindings(scope, credentials, env),
-    events: createEvents({ scope, flows, watch, streams, positions }),
+    events: createEvents({ scope, facts, flows, watch, streams, positions }),
     streams,
     explain: createExplain(scope, flows, waitEngine),
     waitEngine,

@@ -1,5 +1,6 @@
 // What a caller sees: the flows of its namespace, of its owner and of its controllers. All others do not exist for it.
 
+import { hash } from 'node:crypto'
 import { FlowError } from '../domain/errors.ts'
 import type { Caller } from './change.ts'
 
@@ -33,6 +34,44 @@ export function sightOf({ owner_session_key, controllers }: Caller): {
     ...(owner_session_key !== undefined && { owner: owner_session_key }),
     ...(controllers !== undefined && { controllers }),
   }
+}
+
+/** Which flows a signal can reach: those that its sender sees. Null: any. */
+interface Reach {
+  owner_session_key: string | null
+  controllers: readonly string[] | null
+}
+
+export function reachOf({ owner_session_key, controllers }: Caller) {
+  return {
+    owner_session_key: owner_session_key ?? null,
+    controllers: controllers === undefined ? null : [...controllers],
+  }
+}
+
+/** Whether a flow of its namespace exists for a signal. */
+export function reaches({ owner_session_key: owner, controllers }: Reach, flow: Seen): boolean {
+  if (owner !== null && owner !== flow.owner_session_key) return false
+  return controllers === null || controllers.includes(flow.controller_id)
+}
+
+/** Whether a caller sees a signal of its namespace: one that reaches no flow which the caller does not see. */
+export function seesSent(caller: Caller, sent: Reach): boolean {
+  const { owner_session_key: owner, controllers } = caller
+  if (owner !== undefined && owner !== sent.owner_session_key) return false
+  if (controllers === undefined) return true
+  return sent.controllers?.every((id) => controllers.includes(id)) ?? false
+}
+
+/**
+ * Tells callers that see other flows apart where what they send must not meet, as under senders' ids. Empty
+ * for those that see all.
+ */
+export function sightMark(caller: Caller): string {
+  if (!isNarrow(caller)) return ''
+  const { owner_session_key, controllers } = reachOf(caller)
+  const text = JSON.stringify([owner_session_key, controllers?.sort() ?? null])
+  return `@${hash('sha256', text, 'base64url').slice(0, 22)}`
 }
 
 /**

@@ -18,7 +18,7 @@ import type { StartIfAbsent } from './entry.ts'
 import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
-import { originOf } from './sight.ts'
+import { originOf, seesSent, sightMark, sightOf } from './sight.ts'
 import { type FlowAsked, mintSteps } from './step-input.ts'
 
 /** A signal as it is sent. */
@@ -106,7 +106,9 @@ export function createSignals(
 ): Signals {
   async function get(caller: Caller, id: string): Promise<SignalRecord> {
     const signal = isId(id) ? await readSignal(scope, id) : undefined
-    if (signal === undefined || signal.namespace !== caller.namespace) throw signalNotFound(id)
+    if (signal?.namespace !== caller.namespace || !seesSent(caller, signal)) {
+      throw signalNotFound(id)
+    }
     return signal
   }
 
@@ -114,7 +116,8 @@ export function createSignals(
     get,
 
     async send(caller, input, options = {}) {
-      const { target, payload, source = '' } = input
+      // Who sees other flows has senders' ids of its own: a duplicate tells nobody what others sent.
+      const { target, payload, source = sightMark(caller) } = input
       const flowId = input.flow_id ?? null
       if (flowId !== null && !isId(flowId)) throw flowNotFound(flowId)
       refuseLarge(payload, settings.payload_bytes)
@@ -154,11 +157,12 @@ export function createSignals(
     },
 
     async list(caller, filter, { limit, cursor }) {
-      const bound = ['signals', caller.namespace, filter]
+      const bound = ['signals', caller.namespace, sightOf(caller), filter]
       const position = cursor === undefined ? null : decodeCursor(cursor, bound, ['instant', 'id'])
       const found = await listSignals(scope, {
         ...filter,
         namespace: caller.namespace,
+        sight: sightOf(caller),
         ...(position !== null && {
           before: { received_at: position[0] as string, id: position[1] as string },
         }),
