@@ -241,6 +241,7 @@ function assemble(
     ...(publicUrl !== undefined && { publicUrl }),
     inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
     hosts: localHosts(config.HOST, publicUrl),
+    toolHorizon: config.TASKFLOW_TOOL_TIMER_HORIZON,
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,
       json_depth: config.TASKFLOW_JSON_DEPTH,

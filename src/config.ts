@@ -198,6 +198,11 @@ export const configSchema = Type.Object({
     'PT1M',
     'How long deliveries of hooks are kept after they failed for good.',
   ),
+  TASKFLOW_TOOL_TIMER_HORIZON: duration(
+    'P30D',
+    'PT1S',
+    'How far ahead agents may put timers with the tool; a shorter one of their key wins.',
+  ),
   NATS_URL: text(
     'nats:// or tls:// URLs of a NATS cluster, separated by commas; the first may have user:password@ or token@. Without it there is no bridge.',
   ),

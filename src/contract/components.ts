@@ -20,6 +20,7 @@ import { signalComponents } from './signal.ts'
 import { sourceComponents } from './source.ts'
 import { stepComponents } from './step.ts'
 import { stepWorkComponents } from './step-work.ts'
+import { toolComponents } from './tool.ts'
 import { verificationComponents } from './verification.ts'
 import { waitComponents } from './wait.ts'
 
@@ -43,6 +44,7 @@ export const components: readonly Component[] = [
   ...controllerComponents,
   ...eventComponents,
   ...bindingComponents,
+  ...toolComponents,
   ...engineComponents,
   ...problemComponents,
 ]

@@ -1,24 +1,8 @@
 // How far ahead timers may be, for callers that are held to that.
 
 import { FlowError } from './errors.ts'
+import { spanInWords } from './time.ts'
 import type { TimeSpec, WaitSpec } from './wait.ts'
-
-const units: readonly (readonly [string, number])[] = [
-  ['day', 86_400_000],
-  ['hour', 3_600_000],
-  ['minute', 60_000],
-  ['second', 1_000],
-]
-
-/** A time in the largest unit that divides it, as in "30 days" and "12 hours". */
-export function spanWords(millis: number): string {
-  const [unit, size] = units.find(([, length]) => millis >= length && millis % length === 0) ?? [
-    'millisecond',
-    1,
-  ]
-  const count = millis / size
-  return `${count} ${unit}${count === 1 ? '' : 's'}`
-}
 
 /**
  * Refuses a time that lies further ahead than that. Judged by the clock of who asks: what is measured in days
@@ -32,7 +16,7 @@ export function refuseFarTime(time: TimeSpec, horizon: number, now: number): voi
   if (ahead <= horizon) return
   throw new FlowError(
     'timer_horizon_exceeded',
-    `Timers may be ${spanWords(horizon)} ahead at most with this key: choose an earlier time, or wait in several pieces.`,
+    `Timers may be ${spanInWords(horizon)} ahead at most with this key: choose an earlier time, or wait in several pieces.`,
     { maximum_ms: horizon },
   )
 }

@@ -19,6 +19,17 @@ export function inWords(ms: number): string {
   return 'less than a second'
 }
 
+/** A span in plain words, down to its last second: `1 day 12 hours`. */
+export function spanInWords(ms: number): string {
+  let rest = ms
+  const parts = units.flatMap(([unit, size]) => {
+    const count = Math.floor(rest / size)
+    rest -= count * size
+    return count === 0 ? [] : [count === 1 ? `1 ${unit}` : `${count} ${unit}s`]
+  })
+  return parts.length === 0 ? 'less than a second' : parts.join(' ')
+}
+
 /** From one time to another, in milliseconds. */
 export function millisBetween(from: Timestamp, to: Timestamp): number {
   return Date.parse(to) - Date.parse(from)

@@ -4,6 +4,7 @@ import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
 import type { Engine } from '../engine/engine.ts'
+import { createTool } from '../tool/tool.ts'
 import { guardRoutes } from './access.ts'
 import type { RouteContext } from './context.ts'
 import { loopFault } from './depth.ts'
@@ -33,8 +34,10 @@ import { sourceRoutes } from './routes/sources.ts'
 import { stepQueueRoutes } from './routes/step-queue.ts'
 import { stepRepairRoutes } from './routes/step-repair.ts'
 import { stepRoutes } from './routes/steps.ts'
+import { toolRoutes } from './routes/tool.ts'
 import { createServer, type ServerOptions } from './server.ts'
 import { createSse, defaultSse, type SseOptions } from './sse.ts'
+import { validatorCompiler } from './validation.ts'
 
 export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
   version: string
@@ -44,6 +47,8 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
   publicUrl?: string
   /** The largest body of a webhook, in bytes; that of other bodies when absent. */
   inboundBytes?: number
+  /** How far ahead agents may put timers, in milliseconds; 30 days when absent. */
+  toolHorizon?: number
   /** See `defaultSse`. */
   streams?: Partial<SseOptions>
   /**
@@ -52,6 +57,9 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
    */
   hosts?: ReadonlySet<string> | null
 }
+
+/** 30 days. */
+const defaultHorizon = 30 * 24 * 60 * 60 * 1000
 
 /** A server with every route of the service on the engine. It does not listen yet. */
 export function createApp(engine: Engine, options: AppOptions): FastifyInstance {
@@ -62,11 +70,18 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     inboundBytes,
     streams,
     hosts = null,
+    toolHorizon,
     ...server
   } = options
   // Each long poll listens to it; they are bounded by the connections.
   setMaxListeners(0, shutdown)
   const app = createServer({ ...server, schemas: components })
+  const compile = validatorCompiler(components)
+  const tool = createTool({
+    engine,
+    judge: (schema) => compile({ schema, httpPart: 'body' }),
+    horizon: toolHorizon ?? defaultHorizon,
+  })
   const context: RouteContext = {
     engine,
     shutdown,
@@ -74,6 +89,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     inboundBytes: inboundBytes ?? server.limits.body_bytes,
     readBody: bodyReader({ depth: server.limits.json_depth }),
     sse: createSse({ ...defaultSse, ...streams }, shutdown),
+    tool,
   }
   // Before the body is read, and before any answer that is kept for repeats.
   app.addHook('onRequest', (request, _reply, next) => next(loopFault(request)))
@@ -103,6 +119,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     eventRoutes,
     eventStreamRoutes,
     bindingRoutes,
+    toolRoutes,
     engineRoutes,
     healthRoutes,
   ]) {

@@ -2,6 +2,7 @@
 
 import type { Engine } from '../engine/engine.ts'
 import type { BodyReader } from '../engine/inbound.ts'
+import type { Tool } from '../tool/tool.ts'
 import type { Sse } from './sse.ts'
 
 export interface RouteContext {
@@ -16,4 +17,6 @@ export interface RouteContext {
   readBody: BodyReader
   /** Streams; they end at the same time. */
   sse: Sse
+  /** What agents call. */
+  tool: Tool
 }

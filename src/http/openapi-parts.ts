@@ -44,6 +44,7 @@ export function documentHead(
           'Webhooks of this service: who is told of which events, and what became of it.',
       },
       { name: 'Steps', description: 'The pieces of work of a flow.' },
+      { name: 'Tool', description: 'One call that agents do everything with.' },
       {
         name: 'Controllers',
         description: 'Where steps are pushed to, and what holds for those that do not say.',

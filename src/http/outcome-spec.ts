@@ -1,11 +1,12 @@
 // The report of a run as the wire carries it, in the engine's words.
 
 import type { Outcome } from '../contract/outcome.ts'
+import { waitSpec } from '../contract/wait-spec.ts'
 import { FlowError, type InputFault } from '../domain/errors.ts'
 import { parseDuration } from '../domain/formats.ts'
 import type { OutcomeInput } from '../engine/steps.ts'
+import { linkSpec } from './link-spec.ts'
 import { stepInput } from './step-spec.ts'
-import { linkSpec, waitSpec } from './wait-spec.ts'
 
 /** What an outcome asks for. `pointer` says where in the body it stands. */
 export function outcomeSpec(outcome: Outcome, pointer: string): OutcomeInput {

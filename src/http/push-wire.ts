@@ -7,10 +7,10 @@ import { FlowError, invalid } from '../domain/errors.ts'
 import type { JsonLimits } from '../domain/json-text.ts'
 import type { PushWire } from '../engine/push-request.ts'
 import { parseJson } from './json.ts'
+import { linkSpec } from './link-spec.ts'
 import { outcomeSpec, placed } from './outcome-spec.ts'
 import { presentClaimed } from './present-step.ts'
 import { validatorCompiler } from './validation.ts'
-import { linkSpec } from './wait-spec.ts'
 
 export function createPushWire(limits: JsonLimits): PushWire {
   const judge = validatorCompiler(components)({ schema: ref(OutcomeSchema), httpPart: 'body' })

@@ -53,6 +53,10 @@ const sometimesThere = [
       (member) => `${name}.${member}`,
     ),
   ),
+  'ToolAnswer.error',
+  'ToolAnswer.flow',
+  'ToolAnswer.flows',
+  'ToolAnswer.message',
 ]
 
 /** Members for which absent and null are two answers: no link, and one that lives as long as its wait. */

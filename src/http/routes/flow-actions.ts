@@ -15,6 +15,7 @@ import {
 } from '../../contract/flow.ts'
 import { ref } from '../../contract/kit.ts'
 import { MoveTimerSchema, WaitRequestSchema } from '../../contract/wait.ts'
+import { waitSpec } from '../../contract/wait-spec.ts'
 import type { Command } from '../../domain/command.ts'
 import type { ErrorCode } from '../../domain/errors.ts'
 import { parseDuration, parseTimestamp } from '../../domain/formats.ts'
@@ -24,9 +25,9 @@ import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { changeHeaders, changeOptions } from '../headers.ts'
+import { linkSpec } from '../link-spec.ts'
 import { flowIdOf, flowParams, noQuery } from '../params.ts'
 import { presentFlow } from '../present.ts'
-import { linkSpec, waitSpec } from '../wait-spec.ts'
 
 const changes = { tags: ['Flows'], params: flowParams, querystring: noQuery }
 const waits = { tags: ['Waits'], params: flowParams, querystring: noQuery }

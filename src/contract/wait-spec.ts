@@ -1,10 +1,9 @@
-// A wait as the wire asks for it, in the engine's words.
+// A wait as the wire asks for it, in the words of the domain.
 
-import type { WaitBranchRequest, WaitRequest } from '../contract/wait.ts'
 import { invalid } from '../domain/errors.ts'
 import { parseDuration, parseTimestamp } from '../domain/formats.ts'
 import type { BranchSpec, TimeSpec, WaitSpec } from '../domain/wait.ts'
-import type { LinkSpec } from '../engine/links.ts'
+import type { WaitBranchRequest, WaitRequest } from './wait.ts'
 
 /** What a wait request asks for, without its link. `pointer` says where in the body it stands. */
 export function waitSpec(request: WaitRequest, pointer = ''): WaitSpec {
@@ -25,17 +24,6 @@ export function waitSpec(request: WaitRequest, pointer = ''): WaitSpec {
   return {
     ...branch,
     ...(deadline !== undefined && { timeout: deadline, on_timeout: on_timeout ?? 'resume' }),
-  }
-}
-
-/** The link that a wait request asks for, if it does. */
-export function linkSpec({ link }: WaitRequest, pointer = ''): LinkSpec | undefined {
-  if (link === undefined || link === false) return undefined
-  if (link === true) return {}
-  const { ttl, schema } = link
-  return {
-    ...(ttl !== undefined && { ttl: parseDuration(ttl, `${pointer}/link/ttl`) }),
-    ...(schema !== undefined && { schema }),
   }
 }
 
