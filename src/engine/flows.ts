@@ -196,6 +196,12 @@ function refuseFarCommand(command: Command, horizon: number): void {
       break
     case 'settle':
       if (command.outcome.kind === 'wait') refuseFarWait(command.outcome.wait, horizon, now)
+      if ('next' in command.outcome && command.outcome.next?.run_at !== undefined) {
+        refuseFarTime(command.outcome.next.run_at, horizon, now)
+      }
+      break
+    case 'enqueue':
+      if (command.step.run_at !== undefined) refuseFarTime(command.step.run_at, horizon, now)
       break
     default:
       break

@@ -2,6 +2,8 @@
 
 import { hash } from 'node:crypto'
 import { FlowError } from '../domain/errors.ts'
+import { refuseFarTime } from '../domain/horizon.ts'
+import type { TimeSpec } from '../domain/wait.ts'
 import type { Caller } from './change.ts'
 
 /** What of a flow says who sees it. */
@@ -78,15 +80,21 @@ export function sightMark(caller: Caller): string {
  * The owner and the origin of a flow that a caller makes: what it says, which its key may only repeat, or
  * what its key says.
  *
- * @throws FlowError `forbidden`; `invalid_request` when neither says it.
+ * @throws FlowError `forbidden`; `invalid_request` when neither says it; `timer_horizon_exceeded` for its steps.
  */
-export function originOf<Input extends { controller_id: string }>(
+export function originOf<
+  Input extends { controller_id: string; steps?: readonly { run_at?: TimeSpec }[] },
+>(
   caller: Caller,
   input: Input & { owner_session_key?: string; requester_origin?: string },
 ): Input & { owner_session_key: string; requester_origin: string } {
   const { controllers } = caller
   if (controllers !== undefined && !controllers.includes(input.controller_id)) {
     throw notYours('/controller_id', 'This key makes flows of other controllers.')
+  }
+  const { timer_max_horizon: horizon } = caller
+  for (const { run_at } of input.steps ?? []) {
+    if (horizon !== undefined && run_at !== undefined) refuseFarTime(run_at, horizon, Date.now())
   }
   return {
     ...input,

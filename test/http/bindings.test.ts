@@ -316,6 +316,11 @@ describe('a horizon', () => {
     expect((await wait({ kind: 'timer', after: 'PT11H' })).status).toBe(200)
     const moved = await call(key, 'PATCH', `/flows/${made.id}/wait`, { at: far })
     expect(moved.body.code).toBe('timer_horizon_exceeded')
+    const step = { task: 't', delay: 'PT13H' }
+    const added = await call(key, 'POST', `/flows/${made.id}/steps`, step)
+    expect(added.body.code).toBe('timer_horizon_exceeded')
+    const born = await call(key, 'POST', '/flows', { ...flow, steps: [step] })
+    expect(born.body.code).toBe('timer_horizon_exceeded')
   })
 })
 

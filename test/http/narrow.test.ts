@@ -38,8 +38,53 @@ async function waiting(key: string, target: Target, more: object = {}): Promise<
   return body.id
 }
 
+let base: Promise<string> | null = null
+const listening = () => (base ??= api.app.listen({ port: 0, host: '127.0.0.1' }))
+
 const statusOf = async (id: string) =>
   (await call(adminKey, 'GET', `/flows/${id}`)).body.status as string
+
+describe('a key that is minted for another owner', () => {
+  it('does not share the answers that are kept for repeats', async () => {
+    const made = await keyFor({ requester_origin: 'u' })
+    const mint = async (owner_session_key: string) => {
+      const asked = { expires_in: 'PT1H', owner_session_key }
+      return (await call(made, 'POST', '/bindings/self/keys', asked)).body.key as string
+    }
+    const [one, same, other] = [await mint('mint-1'), await mint('mint-1'), await mint('mint-2')]
+    const create = (key: string) =>
+      api.call(
+        'POST',
+        '/flows',
+        { controller_id: 'c', goal: 'g' },
+        { authorization: `Bearer ${key}`, 'idempotency-key': 'once' },
+      )
+    const first = await create(one)
+    // Another key that sees the same flows repeats; one that sees others does not.
+    expect((await create(same)).body.id).toBe(first.body.id)
+    const apart = await create(other)
+    expect(apart.status).toBe(201)
+    expect(apart.body.id).not.toBe(first.body.id)
+    expect(apart.body.owner_session_key).toBe('mint-2')
+  })
+})
+
+describe('what takes long', () => {
+  it('ends when its key is revoked', async () => {
+    const { body: binding } = await call(adminKey, 'POST', '/bindings', {
+      name: 'brief',
+      actions: ['events:read', 'flows:read'],
+    })
+    const { body: made } = await call(adminKey, 'POST', `/bindings/${binding.id}/keys`, {})
+    const base = await listening()
+    const stream = await openStream(`${base}/events/stream`, {
+      authorization: `Bearer ${made.key}`,
+    })
+    expect(stream.status).toBe(200)
+    await call(adminKey, 'DELETE', `/bindings/${binding.id}/keys/${made.id}`)
+    await until(() => stream.ended(), 5_000, 'the stream of a revoked key ends')
+  })
+})
 
 describe('a signal of a key with an owner', () => {
   let a: string
@@ -211,7 +256,7 @@ describe('the feed of a key with an owner', () => {
   it('streams them, and those of others to nobody', async () => {
     const a = await keyFor({ owner_session_key: 'stream-a' })
     const b = await keyFor({ owner_session_key: 'stream-b' })
-    const base = await api.app.listen({ port: 0, host: '127.0.0.1' })
+    const base = await listening()
     const stream = await openStream(`${base}/events/stream`, { authorization: `Bearer ${a}` })
     const plain = { controller_id: 'c', goal: 'g' }
     await call(b, 'POST', '/flows', plain)
