@@ -1,7 +1,7 @@
 // Who a caller is: keys become identities, with a short memory, so that a key costs a hash and a look.
 
 import { hash, timingSafeEqual } from 'node:crypto'
-import { type Bounds, boundsOf, type Grant, keyIdOf } from '../domain/binding.ts'
+import { type Bounds, boundsOf, type Grant, keyIdOf, type Rate } from '../domain/binding.ts'
 import { type KnownKey, readKeys, touchKeys } from '../store/bindings.ts'
 import type { Scope } from '../store/db.ts'
 import type { Caller } from './change.ts'
@@ -18,6 +18,8 @@ export interface Identity {
   bounds: Bounds
   /** What it came with; null for who needs no binding: the first administrator, or anybody where all is open. */
   key: { id: string; binding_id: string } | null
+  /** How often it may ask: by its binding, with all other keys of that, and by its own. */
+  rates: readonly { id: string; rate: Rate }[]
 }
 
 export interface Credentials {
@@ -59,7 +61,7 @@ const everything: Bounds = {
 
 function unbound(actor: string): Identity {
   const caller = Object.freeze({ namespace: 'default', actor })
-  return { caller, grants: everything.actions, bounds: everything, key: null }
+  return { caller, grants: everything.actions, bounds: everything, key: null, rates: [] }
 }
 
 export function createCredentials(options: CredentialOptions): Credentials {
@@ -104,6 +106,7 @@ export function createCredentials(options: CredentialOptions): Credentials {
       grants: bounds.actions,
       bounds,
       key: { id: key.key_id, binding_id: key.id },
+      rates: ratesOf(key),
     }
   }
 
@@ -160,4 +163,13 @@ export function createCredentials(options: CredentialOptions): Credentials {
 
 function sha256(text: string): Buffer {
   return hash('sha256', text, 'buffer')
+}
+
+/** A key that was minted has what is left of its binding's rate, and no more than its own. */
+function ratesOf({ id, rate, key_id, narrowed }: KnownKey): Identity['rates'] {
+  const own = narrowed?.rate ?? null
+  return [
+    ...(rate === null ? [] : [{ id, rate }]),
+    ...(own === null || own === rate ? [] : [{ id: key_id, rate: own }]),
+  ]
 }

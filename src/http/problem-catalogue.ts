@@ -148,7 +148,7 @@ export const problemKinds = {
     status: 429,
     title: 'Too many requests',
     explanation: [
-      'The key has sent more requests than its binding allows. Nothing was done.',
+      'More requests came than may: `limit` says whether from the `key`, by the rate of its binding, or from the `address`, by the configuration of the service. Nothing was done.',
       'Wait for `Retry-After` seconds and send the same request again. `RateLimit` and `RateLimit-Policy` tell on every answer how much is left. Long polls and batches need fewer requests.',
     ],
     example: 'This key may send 600 requests a minute: wait a second and send it again.',
