@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
 import type { BucketRate } from '../domain/token-bucket.ts'
 import type { Engine } from '../engine/engine.ts'
+import { createMetrics, type Metrics } from '../engine/metrics.ts'
 import { createTool } from '../tool/tool.ts'
 import { guardRoutes } from './access.ts'
 import type { RouteContext } from './context.ts'
@@ -29,6 +30,7 @@ import { inboundRoutes } from './routes/inbound.ts'
 import { linkRoutes } from './routes/links.ts'
 import { memoRoutes } from './routes/memos.ts'
 import { messageRoutes } from './routes/messages.ts'
+import { metricsRoutes } from './routes/metrics.ts'
 import { outcomeRoutes } from './routes/outcomes.ts'
 import { rootRoutes } from './routes/root.ts'
 import { signalRoutes } from './routes/signals.ts'
@@ -42,8 +44,10 @@ import { shedLoad } from './shedding.ts'
 import { createSse, defaultSse, type SseOptions } from './sse.ts'
 import { validatorCompiler } from './validation.ts'
 
-export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
+export interface AppOptions extends Omit<ServerOptions, 'schemas' | 'requests'> {
   version: string
+  /** Of its own when absent, and told of nothing but its requests. */
+  metrics?: Metrics
   /** Aborts when the service stops: long polls answer at once. */
   shutdown: AbortSignal
   /** The address that third parties reach the service under, without a slash at its end. */
@@ -83,11 +87,13 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     addressRate,
     maxLoopDelay,
     docs,
+    metrics: _,
     ...server
   } = options
+  const metrics = options.metrics ?? createMetrics(version)
   // Each long poll listens to it; they are bounded by the connections.
   setMaxListeners(0, shutdown)
-  const app = createServer({ ...server, schemas: components })
+  const app = createServer({ ...server, requests: metrics.requests, schemas: components })
   const compile = validatorCompiler(components)
   const tool = createTool({
     engine,
@@ -96,6 +102,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
   })
   const context: RouteContext = {
     engine,
+    metrics,
     shutdown,
     publicUrl,
     inboundBytes: inboundBytes ?? server.limits.body_bytes,
@@ -137,6 +144,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     toolRoutes,
     engineRoutes,
     healthRoutes,
+    metricsRoutes,
   ]) {
     app.register(routes, context)
   }
