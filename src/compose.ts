@@ -216,6 +216,12 @@ function assemble(
       bytes: config.TASKFLOW_STEP_LIMIT_BYTES,
       memos: { bytes: config.TASKFLOW_STEP_LIMIT_BYTES, count: config.TASKFLOW_MEMOS_LIMIT },
     },
+    namespaces: {
+      open_flows: config.TASKFLOW_NAMESPACE_FLOWS_LIMIT,
+      open_steps: config.TASKFLOW_NAMESPACE_STEPS_LIMIT,
+      state_bytes: config.TASKFLOW_NAMESPACE_STATE_LIMIT_BYTES,
+      kept_signals: config.TASKFLOW_NAMESPACE_SIGNALS_LIMIT,
+    },
     streams: {
       total: config.TASKFLOW_STREAMS_LIMIT,
       perCaller: config.TASKFLOW_STREAMS_PER_CALLER,

@@ -135,6 +135,30 @@ export const configSchema = Type.Object({
     4_194_304,
     'Largest input, result or checkpoint of a step, and largest memo, as JSON.',
   ),
+  TASKFLOW_NAMESPACE_FLOWS_LIMIT: integer(
+    0,
+    0,
+    1_000_000_000,
+    'Open flows of one namespace; past it, 429. 0: no limit.',
+  ),
+  TASKFLOW_NAMESPACE_STEPS_LIMIT: integer(
+    0,
+    0,
+    1_000_000_000,
+    'Open steps of one namespace; past it, 429. 0: no limit.',
+  ),
+  TASKFLOW_NAMESPACE_STATE_LIMIT_BYTES: integer(
+    0,
+    0,
+    999_999_999_999_999,
+    'State of the open flows of one namespace, together; past it, no flow can be made. 0: no limit.',
+  ),
+  TASKFLOW_NAMESPACE_SIGNALS_LIMIT: integer(
+    0,
+    0,
+    1_000_000_000,
+    'Signals kept in one namespace; past it, 429 for what nobody waits for. 0: no limit.',
+  ),
   TASKFLOW_MEMOS_LIMIT: integer(1_000, 1, 100_000, 'Memos of one flow.'),
   TASKFLOW_SIGNAL_TTL: duration(
     'P1D',

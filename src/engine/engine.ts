@@ -24,6 +24,7 @@ import { createInbound, type Inbound } from './inbound.ts'
 import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import { createLinks, type Links } from './links.ts'
 import { createMemos, type MemoLimits, type Memos } from './memos.ts'
+import { createNamespaceQuota, type NamespaceLimits } from './namespace-quota.ts'
 import type { Report } from './notice.ts'
 import type { Outbound } from './outbound.ts'
 import type { OutboundRules } from './outbound-url.ts'
@@ -127,6 +128,8 @@ export interface EngineOptions {
   push: PushSettings
   /** Sends what leaves the service; whoever made it closes it after a stop. */
   outbound: Pick<Outbound, 'send'>
+  /** What each namespace may have; nothing is limited when absent. */
+  namespaces?: NamespaceLimits
   /** Event streams open at a time. */
   streams: { total: number; perCaller: number }
   /** How often it is read how much waits in the database, in milliseconds. */
@@ -154,6 +157,8 @@ export interface RunningEngine extends Engine {
   stop(): Promise<void>
 }
 
+const unlimited: NamespaceLimits = { open_flows: 0, open_steps: 0, state_bytes: 0, kept_signals: 0 }
+
 export function createEngine(options: EngineOptions): RunningEngine {
   const { scope, report } = options
   const limits = { ...options.limits, kept_signals: options.signals.kept }
@@ -166,8 +171,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const read = createFlowReader(scope, options.readsInFlight)
   const stepBytes = options.steps.bytes
   const { rules, limit: hookLimit, timeout, source } = options.hooks
+  const quota = createNamespaceQuota(scope, options.namespaces ?? unlimited)
   const facts = createFlowFacts(scope)
-  const flows = createFlows({ scope, committer, read, watch, stepBytes, rules })
+  const flows = createFlows({ scope, committer, read, watch, stepBytes, rules, quota })
   const dispatcher = createHookDispatcher({
     scope,
     outbound: options.outbound,
@@ -203,11 +209,11 @@ export function createEngine(options: EngineOptions): RunningEngine {
     deliveries: options.hooks.retention,
     failed_deliveries: options.hooks.failed_retention,
   }
-  const signals = createSignals(scope, committer, options.signals, stepBytes, report, () =>
+  const signals = createSignals(scope, committer, options.signals, stepBytes, report, quota, () =>
     waker.nudge(0),
   )
   const links = createLinks(scope, signals)
-  const steps = createSteps({ scope, flows, links, stepBytes })
+  const steps = createSteps({ scope, flows, links, stepBytes, quota })
   const queue = createStepQueue({
     scope,
     claims,

@@ -18,6 +18,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import { makeHook } from './hook-making.ts'
 import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
+import { flowAmounts, type NamespaceQuota } from './namespace-quota.ts'
 import type { OutboundRules } from './outbound-url.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import { originOf, sees, sightOf } from './sight.ts'
@@ -87,10 +88,12 @@ export interface FlowsOptions {
   stepBytes: number
   /** Where hooks may point to. */
   rules: OutboundRules
+  /** What namespaces are held to; null when they are held to nothing. */
+  quota: NamespaceQuota | null
 }
 
 export function createFlows(options: FlowsOptions): Flows {
-  const { scope, committer, read, watch, stepBytes, rules } = options
+  const { scope, committer, read, watch, stepBytes, rules, quota } = options
 
   async function get(caller: Caller, flowId: string): Promise<FlowRecord> {
     const flow = isId(flowId) ? await read(flowId) : null
@@ -117,15 +120,26 @@ export function createFlows(options: FlowsOptions): Flows {
         rows: made.map(({ row }) => row),
         created: made.map(({ row: { id, url }, shown: secret }) => ({ id, url, secret })),
       }
-      return committer.submit({
-        type: 'create',
-        caller,
-        keep: keepCreation(caller, options),
-        flow_id,
-        shard: shardToken(shardIndex),
-        input: mintSteps(input, shardIndex, stepBytes),
-        ...(made.length > 0 && { hooks }),
-      })
+      const create = () =>
+        committer.submit({
+          type: 'create',
+          caller,
+          keep: keepCreation(caller, options),
+          flow_id,
+          shard: shardToken(shardIndex),
+          input: mintSteps(input, shardIndex, stepBytes),
+          ...(made.length > 0 && { hooks }),
+        })
+      if (quota === null) return create()
+      const giveBack = await quota.take(caller.namespace, flowAmounts(input))
+      try {
+        const reply = await create()
+        if (reply.outcome !== 'created' || reply.replayed) giveBack()
+        return reply
+      } catch (error) {
+        giveBack()
+        throw error
+      }
     },
 
     async change(caller, flowId, command, options = {}) {

@@ -185,7 +185,8 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
       )
     }
     if (holder === null) {
-      const { flow_id: id, shard, input } = start
+      const { flow_id: id, shard, input, refusal } = start
+      if (refusal !== null) throw refusal
       // It waits for nothing yet, so the signal must be kept; refused, it starts no flow.
       if (entry.signal.ttl > 0) ledger.refuseFull({ ...entry.signal, namespace: caller.namespace })
       return { flow: work.create({ id, shard }, caller, input), started: true }

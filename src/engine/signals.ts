@@ -17,6 +17,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { StartIfAbsent } from './entry.ts'
 import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
+import { flowAmounts, type NamespaceQuota, type Usage } from './namespace-quota.ts'
 import type { Report } from './notice.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import { originOf, seesSent, sightMark, sightOf } from './sight.ts'
@@ -96,6 +97,7 @@ export interface SignalSettings {
 
 /**
  * @param stepBytes the largest input of a step of a flow that a signal makes, in bytes of compact JSON.
+ * @param quota what namespaces are held to; null when they are held to nothing.
  * @param onWaking told when a signal has more waits to wake than one transaction holds.
  */
 export function createSignals(
@@ -104,6 +106,7 @@ export function createSignals(
   settings: SignalSettings,
   stepBytes: number,
   report: Report,
+  quota: NamespaceQuota | null,
   onWaking: () => void,
 ): Signals {
   async function get(caller: Caller, id: string): Promise<SignalRecord> {
@@ -112,6 +115,17 @@ export function createSignals(
       throw signalNotFound(id)
     }
     return signal
+  }
+
+  /** Room for what a signal may come to need; it is only refused when it does. */
+  async function roomFor({ namespace }: Caller, amounts: Partial<Usage>): Promise<Room> {
+    if (quota === null) return noRoom
+    try {
+      return { refusal: null, giveBack: await quota.take(namespace, amounts) }
+    } catch (error) {
+      if (!(error instanceof FlowError) || error.code !== 'quota_exceeded') throw error
+      return { refusal: error, giveBack: () => {} }
+    }
   }
 
   return {
@@ -131,11 +145,16 @@ export function createSignals(
           { limit: 'signal_ttl_ms', maximum: settings.max_ttl, actual: ttl },
         )
       }
+      const start = startOf(caller, input.start_if_absent, stepBytes)
+      const room = ttl === 0 ? noRoom : await roomFor(caller, { kept_signals: 1 })
+      // What somebody waits for needs no room. A sender of webhooks sends again what is refused.
+      if (room.refusal !== null && input.message !== undefined) throw room.refusal
+      const flowRoom = start === null ? noRoom : await roomFor(caller, flowAmounts(start.input))
       const shardIndex =
         target.kind === 'external_event'
           ? shardOf(caller.namespace, target.correlation_id)
           : shardIndexOf(flowId ?? '')
-      const reply = await committer.submit({
+      const submitted = committer.submit({
         type: 'signal',
         caller,
         keep: flowId === null ? keepCreation(caller, options) : keepChange(caller, flowId, options),
@@ -148,12 +167,20 @@ export function createSignals(
           sender_id: input.sender_id ?? null,
           ...(payload !== undefined && { payload }),
           deliver: input.deliver ?? 'one',
-          ttl,
+          ttl: room.refusal === null ? ttl : 0,
           ...(input.message !== undefined && { message: input.message }),
         },
-        start: startOf(caller, input.start_if_absent, stepBytes),
+        start: start && { ...start, refusal: flowRoom.refusal ?? room.refusal },
         if_match: options.if_match ?? null,
       })
+      const reply = await submitted.catch((error: unknown) => {
+        room.giveBack()
+        flowRoom.giveBack()
+        throw error
+      })
+      if (reply.outcome !== 'buffered') room.giveBack()
+      if (!reply.started) flowRoom.giveBack()
+      if (room.refusal !== null && reply.outcome === 'unmatched') throw room.refusal
       if (reply.signal.waking !== null) onWaking()
       if (!reply.replayed) report({ type: 'signal_received', outcome: reply.outcome })
       return fateOf(reply)
@@ -189,11 +216,19 @@ export function createSignals(
   }
 }
 
+interface Room {
+  refusal: FlowError | null
+  giveBack: () => void
+}
+
+/** None is needed. */
+const noRoom: Room = { refusal: null, giveBack: () => {} }
+
 function startOf(
   caller: Caller,
   input: (FlowAsked & { key: string }) | undefined,
   stepBytes: number,
-): StartIfAbsent | null {
+): Omit<StartIfAbsent, 'refusal'> | null {
   if (input === undefined) return null
   const shardIndex = shardOf(caller.namespace, input.key)
   return {
