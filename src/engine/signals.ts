@@ -117,17 +117,6 @@ export function createSignals(
     return signal
   }
 
-  /** Room for what a signal may come to need; it is only refused when it does. */
-  async function roomFor({ namespace }: Caller, amounts: Partial<Usage>): Promise<Room> {
-    if (quota === null) return noRoom
-    try {
-      return { refusal: null, giveBack: await quota.take(namespace, amounts) }
-    } catch (error) {
-      if (!(error instanceof FlowError) || error.code !== 'quota_exceeded') throw error
-      return { refusal: error, giveBack: () => {} }
-    }
-  }
-
   return {
     get,
 
@@ -146,10 +135,15 @@ export function createSignals(
         )
       }
       const start = startOf(caller, input.start_if_absent, stepBytes)
-      const room = ttl === 0 ? noRoom : await roomFor(caller, { kept_signals: 1 })
+      // Not awaited where there are no quotas: what is sent at once stays in its order.
+      const room =
+        ttl === 0 || quota === null ? noRoom : await roomFor(quota, caller, { kept_signals: 1 })
       // What somebody waits for needs no room. A sender of webhooks sends again what is refused.
       if (room.refusal !== null && input.message !== undefined) throw room.refusal
-      const flowRoom = start === null ? noRoom : await roomFor(caller, flowAmounts(start.input))
+      const flowRoom =
+        start === null || quota === null
+          ? noRoom
+          : await roomFor(quota, caller, flowAmounts(start.input))
       const shardIndex =
         target.kind === 'external_event'
           ? shardOf(caller.namespace, target.correlation_id)
@@ -219,6 +213,20 @@ export function createSignals(
 interface Room {
   refusal: FlowError | null
   giveBack: () => void
+}
+
+/** Room for what a signal may come to need; it is only refused when it does. */
+async function roomFor(
+  quota: NamespaceQuota,
+  { namespace }: Caller,
+  amounts: Partial<Usage>,
+): Promise<Room> {
+  try {
+    return { refusal: null, giveBack: await quota.take(namespace, amounts) }
+  } catch (error) {
+    if (!(error instanceof FlowError) || error.code !== 'quota_exceeded') throw error
+    return { refusal: error, giveBack: () => {} }
+  }
 }
 
 /** None is needed. */

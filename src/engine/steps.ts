@@ -189,7 +189,7 @@ export function createSteps({ scope, flows, links, stepBytes, quota }: StepsOpti
 
     async enqueue(caller, flowId, step, options) {
       if (!isId(flowId)) throw flowNotFound(flowId)
-      const giveBack = await quota?.take(caller.namespace, { open_steps: 1 })
+      const giveBack = quota === null ? null : await quota.take(caller.namespace, { open_steps: 1 })
       const reply = await flows
         .change(
           caller,
