@@ -14,9 +14,11 @@ import { connect } from 'node:net'
  * Opens a connection.
  *
  * @param {number} port on 127.0.0.1
+ * @param {string | null} [key] sent with every request
  * @returns {Promise<Connection>}
  */
-export async function openConnection(port) {
+export async function openConnection(port, key = null) {
+  const credential = key === null ? '' : `authorization: Bearer ${key}\r\n`
   const socket = connect({ port, host: '127.0.0.1', noDelay: true })
   /** @type {{ resolve: (answer: Answer) => void, reject: (error: Error) => void } | null} */
   let waiting = null
@@ -55,7 +57,7 @@ export async function openConnection(port) {
       return new Promise((resolve, reject) => {
         waiting = { resolve, reject }
         socket.write(
-          `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+          `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n${credential}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
           'latin1',
         )
       })

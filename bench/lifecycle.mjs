@@ -44,10 +44,11 @@ const statePatch = JSON.stringify({ patch })
  * A caller over HTTP.
  *
  * @param {number} port
+ * @param {string | null} [key]
  * @returns {Promise<Lane>}
  */
-export async function httpLane(port) {
-  const connection = await openConnection(port)
+export async function httpLane(port, key = null) {
+  const connection = await openConnection(port, key)
   const change = async (
     /** @type {string} */ method,
     /** @type {string} */ path,

@@ -1,6 +1,7 @@
 // Measures the service and prints plain tables: `npm run bench -- --quick --only=transitions --seconds=3 --rounds=3`.
 
 import { parseArgs } from 'node:util'
+import { auth } from './auth.mjs'
 import { claims } from './claims.mjs'
 import { deliveries } from './deliveries.mjs'
 import { lateness } from './lateness.mjs'
@@ -19,6 +20,7 @@ import { transitions } from './transitions.mjs'
 
 const parts = [
   'transitions',
+  'auth',
   'signals',
   'matching',
   'steps',
@@ -68,6 +70,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 try {
   printMachine(server)
   if (chosen.includes('transitions')) await transitions(server, { seconds, rounds, quick })
+  if (chosen.includes('auth')) await auth(server, { seconds, rounds, quick })
   if (chosen.includes('signals')) await signals(server, { seconds, rounds, quick })
   if (chosen.includes('matching')) await matching(server, { quick })
   if (chosen.includes('steps')) await steps(server, { seconds, rounds, quick })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { type Config, ConfigError } from './config.ts'
+import { type Config, ConfigError, listOf } from './config.ts'
 import { slowLanes } from './engine/committer.ts'
 import { createEngine, type RunningEngine } from './engine/engine.ts'
 import { dispatchConnections } from './engine/hook-dispatcher.ts'
@@ -17,6 +17,7 @@ import { pushLanes } from './engine/step-executor.ts'
 import { tickLanes } from './engine/wait-engine.ts'
 import { localHosts } from './http/access.ts'
 import { createApp } from './http/app.ts'
+import { createCors } from './http/cors.ts'
 import { createPushWire } from './http/push-wire.ts'
 import type { createBridge } from './nats/bridge.ts'
 import { bridgeSettings } from './nats/settings.ts'
@@ -220,6 +221,12 @@ function assemble(
       min: config.TASKFLOW_FLOW_RETAIN_MIN,
       max: config.TASKFLOW_FLOW_RETAIN_MAX,
     },
+    namespaces: {
+      open_flows: config.TASKFLOW_NAMESPACE_FLOWS_LIMIT,
+      open_steps: config.TASKFLOW_NAMESPACE_STEPS_LIMIT,
+      state_bytes: config.TASKFLOW_NAMESPACE_STATE_LIMIT_BYTES,
+      kept_signals: config.TASKFLOW_NAMESPACE_SIGNALS_LIMIT,
+    },
     streams: {
       total: config.TASKFLOW_STREAMS_LIMIT,
       perCaller: config.TASKFLOW_STREAMS_PER_CALLER,
@@ -254,6 +261,21 @@ function assemble(
     ...(publicUrl !== undefined && { publicUrl }),
     inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
     hosts: localHosts(config.HOST, publicUrl),
+    docs: config.TASKFLOW_DOCS,
+    ...(config.TASKFLOW_CORS_ORIGINS !== undefined && {
+      cors: createCors(listOf(config.TASKFLOW_CORS_ORIGINS)),
+    }),
+    tls: publicUrl?.startsWith('https://') === true,
+    ...(config.TASKFLOW_TRUST_PROXY !== undefined && {
+      trustProxy: listOf(config.TASKFLOW_TRUST_PROXY),
+    }),
+    ...(config.TASKFLOW_ADDRESS_RATE > 0 && {
+      addressRate: {
+        per_minute: config.TASKFLOW_ADDRESS_RATE,
+        burst: Math.ceil(config.TASKFLOW_ADDRESS_RATE / 6),
+      },
+    }),
+    ...(config.TASKFLOW_SHED_DELAY > 0 && { maxLoopDelay: config.TASKFLOW_SHED_DELAY }),
     toolHorizon: config.TASKFLOW_TOOL_TIMER_HORIZON,
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,

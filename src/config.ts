@@ -71,6 +71,31 @@ export const configSchema = Type.Object({
   TASKFLOW_DATA_DIR: text(
     'Where the embedded PostgreSQL keeps its data; .data in the checkout when absent.',
   ),
+  TASKFLOW_DOCS: Type.Union(
+    (['open', 'key', 'off'] as const).map((who) => Type.Literal(who)),
+    {
+      default: 'open',
+      description:
+        'Who may read /docs and /openapi.json: everybody (open), whoever sends a key (key), nobody (off).',
+    },
+  ),
+  TASKFLOW_CORS_ORIGINS: text(
+    'Origins whose pages may use the API from browsers, separated by commas, such as https://app.example.com. None when absent.',
+  ),
+  TASKFLOW_TRUST_PROXY: text(
+    'Addresses of reverse proxies, separated by commas, such as 10.0.0.0/8: what they say of the address of a caller is believed. Nobody is when absent.',
+  ),
+  TASKFLOW_ADDRESS_RATE: integer(
+    0,
+    0,
+    1_000_000,
+    'Requests per minute of one address (of a /64 in IPv6), a sixth of them at once; past it, 429. 0: no limit.',
+  ),
+  TASKFLOW_SHED_DELAY: duration(
+    'PT0.5S',
+    'PT0S',
+    'Mean delay of the event loop past which requests are refused with 503; PT0S refuses none.',
+  ),
   TASKFLOW_EMBEDDED_PORT: Type.Optional(
     integer(
       5433,
@@ -113,6 +138,30 @@ export const configSchema = Type.Object({
     1_024,
     4_194_304,
     'Largest input, result or checkpoint of a step, and largest memo, as JSON.',
+  ),
+  TASKFLOW_NAMESPACE_FLOWS_LIMIT: integer(
+    0,
+    0,
+    1_000_000_000,
+    'Open flows of one namespace; past it, 429. 0: no limit.',
+  ),
+  TASKFLOW_NAMESPACE_STEPS_LIMIT: integer(
+    0,
+    0,
+    1_000_000_000,
+    'Open steps of one namespace; past it, 429. 0: no limit.',
+  ),
+  TASKFLOW_NAMESPACE_STATE_LIMIT_BYTES: integer(
+    0,
+    0,
+    999_999_999_999_999,
+    'State of the open flows of one namespace, together; past it, no flow can be made. 0: no limit.',
+  ),
+  TASKFLOW_NAMESPACE_SIGNALS_LIMIT: integer(
+    0,
+    0,
+    1_000_000_000,
+    'Signals kept in one namespace; past it, 429 for what nobody waits for. 0: no limit.',
   ),
   TASKFLOW_MEMOS_LIMIT: integer(1_000, 1, 100_000, 'Memos of one flow.'),
   TASKFLOW_SIGNAL_TTL: duration(
@@ -377,6 +426,19 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 
+/** The parts of a list that is separated by commas. */
+export function listOf(text: string | undefined): string[] {
+  return (text ?? '').split(',').flatMap((part) => part.trim() || [])
+}
+
+/** An address, or one with the length of a prefix. */
+function isNetwork(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || rest.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
+}
+
 /** Whether a text is a web address that paths can be appended to. */
 function isPlainUrl(text: string): boolean {
   if (!/^https?:\/\//.test(text) || !URL.canParse(text)) return false
@@ -419,6 +481,20 @@ function conflicts(config: Config): string[] {
     found.push(
       `TASKFLOW_PUBLIC_URL=${publicUrl} cannot be used: it must be like https://flows.example.com, without user, query or fragment.`,
     )
+  }
+  for (const origin of listOf(config.TASKFLOW_CORS_ORIGINS)) {
+    if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
+      found.push(
+        `TASKFLOW_CORS_ORIGINS has ${origin}: an origin is like https://app.example.com, without a path and without *.`,
+      )
+    }
+  }
+  for (const address of listOf(config.TASKFLOW_TRUST_PROXY)) {
+    if (!isNetwork(address)) {
+      found.push(
+        `TASKFLOW_TRUST_PROXY has ${address}: it takes addresses and networks, such as 10.0.0.7 or 10.0.0.0/8.`,
+      )
+    }
   }
   found.push(...settingFaults(config))
   for (const name of [

@@ -60,7 +60,8 @@ export interface ErrorDetails {
   unauthenticated: Record<never, never>
   /** What the caller would have to be allowed, or the member that says more than it may. */
   forbidden: { action?: string; pointer?: string }
-  rate_limited: { retry_after: number }
+  /** `limit`: whose rate was used up, that of the `key` or of the `address`. */
+  rate_limited: { limit: string; retry_after: number }
   timer_horizon_exceeded: { maximum_ms: number }
   hook_disabled: { hook_id: string; reason: string | null }
   loop_detected: { depth: number; maximum: number }

@@ -39,6 +39,9 @@ export interface SignalRecord {
   sender_id: string | null
   /** Who sent it: named in the audit log of the flow that takes it. */
   actor: string
+  /** The only owner whose flows it reaches, and the only controllers; any when null. */
+  owner_session_key: string | null
+  controllers: string[] | null
   /** Absent when the sender gave none. */
   payload?: JsonValue
   deliver: DeliverMode

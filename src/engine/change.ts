@@ -9,8 +9,13 @@ import type { Traceparent } from '../domain/trace.ts'
 /** Who asks. The namespace comes from the caller's credential, never from a request. */
 export interface Caller {
   namespace: string
-  /** Named in audit events, and the scope of idempotency keys. */
+  /** Named in audit events, and the scope of idempotency keys when there is no other. */
   actor: string
+  /**
+   * The scope of its idempotency keys: the same for all keys of a binding that see the same flows, so that a
+   * repeat after a rotation is one, and another where a stored answer could show what is not to be seen.
+   */
+  replay_scope?: string
   /** How many deliveries of hooks led to this request, one after the other; 0 when absent. */
   depth?: number
   /** The trace that the request is a part of; kept with what it changes. None when absent. */

@@ -1,13 +1,15 @@
 // Who a caller is: keys become identities, with a short memory, so that a key costs a hash and a look.
 
 import { hash, timingSafeEqual } from 'node:crypto'
-import { type Bounds, boundsOf, type Grant, keyIdOf } from '../domain/binding.ts'
-import { readKey, touchKeys } from '../store/bindings.ts'
+import { type Bounds, boundsOf, type Grant, keyIdOf, type Rate } from '../domain/binding.ts'
+import { type KnownKey, readKeys, touchKeys } from '../store/bindings.ts'
 import type { Scope } from '../store/db.ts'
 import type { Caller } from './change.ts'
+import { gather } from './gather.ts'
 import type { Hints } from './hints.ts'
 import { createLoop, type Loop } from './loop.ts'
 import type { Report } from './notice.ts'
+import { sightMark } from './sight.ts'
 
 /** A caller with all that it is held to. */
 export interface Identity {
@@ -16,6 +18,8 @@ export interface Identity {
   bounds: Bounds
   /** What it came with; null for who needs no binding: the first administrator, or anybody where all is open. */
   key: { id: string; binding_id: string } | null
+  /** How often it may ask: by its binding, with all other keys of that, and by its own. */
+  rates: readonly { id: string; rate: Rate }[]
 }
 
 export interface Credentials {
@@ -57,7 +61,7 @@ const everything: Bounds = {
 
 function unbound(actor: string): Identity {
   const caller = Object.freeze({ namespace: 'default', actor })
-  return { caller, grants: everything.actions, bounds: everything, key: null }
+  return { caller, grants: everything.actions, bounds: everything, key: null, rates: [] }
 }
 
 export function createCredentials(options: CredentialOptions): Credentials {
@@ -69,10 +73,22 @@ export function createCredentials(options: CredentialOptions): Credentials {
 
   hints.subscribe('bindings', () => known.clear())
 
-  async function look(text: string): Promise<Identity | null> {
+  // Whoever makes keys up can ask for many: they go to the database together.
+  const read = gather<string, KnownKey | null>({
+    keyOf: (id) => id,
+    async read(ids) {
+      const found = new Map((await readKeys(scope, ids)).map((key) => [key.key_id, key]))
+      return ids.map((id) => found.get(id) ?? null)
+    },
+    batchSize: 200,
+    inFlight: 1,
+  })
+
+  async function look(text: string, mayLive: (ms: number) => void): Promise<Identity | null> {
     const id = keyIdOf(text)
-    const key = id === null ? undefined : await readKey(scope, id)
-    if (key === undefined || !timingSafeEqual(key.hash, sha256(text))) return null
+    const key = id === null ? null : await read(id)
+    if (key === null || !timingSafeEqual(key.hash, sha256(text))) return null
+    if (key.expires_in !== null) mayLive(key.expires_in)
     const bounds = boundsOf(key, key.narrowed)
     const { owner_session_key: owner, requester_origin, controllers } = bounds
     const caller: Caller = {
@@ -86,15 +102,23 @@ export function createCredentials(options: CredentialOptions): Credentials {
       }),
     }
     return {
-      caller: Object.freeze(caller),
+      caller: Object.freeze({ ...caller, replay_scope: `${key.id}${sightMark(caller)}` }),
       grants: bounds.actions,
       bounds,
       key: { id: key.key_id, binding_id: key.id },
+      rates: ratesOf(key),
     }
   }
 
   function remember(digest: string, text: string): Promise<Identity | null> {
-    const entry = { identity: look(text), until: performance.now() + believed }
+    const asked = performance.now()
+    const entry = {
+      until: asked + believed,
+      // One that ends by itself is not believed beyond its end.
+      identity: look(text, (ms) => {
+        entry.until = Math.min(entry.until, asked + ms)
+      }),
+    }
     known.set(digest, entry)
     entry.identity.catch(() => known.delete(digest))
     // The oldest come first.
@@ -139,4 +163,13 @@ export function createCredentials(options: CredentialOptions): Credentials {
 
 function sha256(text: string): Buffer {
   return hash('sha256', text, 'buffer')
+}
+
+/** A key that was minted has what is left of its binding's rate, and no more than its own. */
+function ratesOf({ id, rate, key_id, narrowed }: KnownKey): Identity['rates'] {
+  const own = narrowed?.rate ?? null
+  return [
+    ...(rate === null ? [] : [{ id, rate }]),
+    ...(own === null || own === rate ? [] : [{ id: key_id, rate: own }]),
+  ]
 }

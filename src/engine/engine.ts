@@ -14,6 +14,7 @@ import { createEvents, type Events } from './events.ts'
 import { createExplain, type Explain } from './explain.ts'
 import { createFeedPositions } from './feed-position.ts'
 import { createFlowRetention, defaultFlowRetention, type FlowRetention } from './flow-retention.ts'
+import { createFlowFacts } from './flow-facts.ts'
 import { createFlows, type Flows } from './flows.ts'
 import type { EngineGauges } from './gauges.ts'
 import { createReadiness, type Readiness } from './health.ts'
@@ -24,6 +25,7 @@ import { createInbound, type Inbound } from './inbound.ts'
 import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import { createLinks, type Links } from './links.ts'
 import { createMemos, type MemoLimits, type Memos } from './memos.ts'
+import { createNamespaceQuota, type NamespaceLimits } from './namespace-quota.ts'
 import type { Report } from './notice.ts'
 import type { Outbound } from './outbound.ts'
 import type { OutboundRules } from './outbound-url.ts'
@@ -131,6 +133,8 @@ export interface EngineOptions {
   outbound: Pick<Outbound, 'send'>
   /** How long flows are kept after their end; see `defaultFlowRetention`. */
   retention?: FlowRetention
+  /** What each namespace may have; nothing is limited when absent. */
+  namespaces?: NamespaceLimits
   /** Event streams open at a time. */
   streams: { total: number; perCaller: number }
   /** How often it is read how much waits in the database, in milliseconds. */
@@ -158,6 +162,8 @@ export interface RunningEngine extends Engine {
   stop(): Promise<void>
 }
 
+const unlimited: NamespaceLimits = { open_flows: 0, open_steps: 0, state_bytes: 0, kept_signals: 0 }
+
 export function createEngine(options: EngineOptions): RunningEngine {
   const { scope, report } = options
   const limits = { ...options.limits, kept_signals: options.signals.kept }
@@ -172,7 +178,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const { rules, limit: hookLimit, timeout, source } = options.hooks
   const flowRetention = options.retention ?? defaultFlowRetention
   const retain = flowRetention
-  const flows = createFlows({ scope, committer, read, watch, stepBytes, rules, retain })
+  const quota = createNamespaceQuota(scope, options.namespaces ?? unlimited)
+  const facts = createFlowFacts(scope)
+  const flows = createFlows({ scope, committer, read, watch, stepBytes, rules, retain, quota })
   const dispatcher = createHookDispatcher({
     scope,
     outbound: options.outbound,
@@ -189,6 +197,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const streams = createStreams({
     scope,
     committer,
+    facts,
     flows,
     watch,
     hints,
@@ -213,10 +222,11 @@ export function createEngine(options: EngineOptions): RunningEngine {
     options.signals,
     { stepBytes, retain },
     report,
+    quota,
     () => waker.nudge(0),
   )
   const links = createLinks(scope, signals)
-  const steps = createSteps({ scope, flows, links, stepBytes })
+  const steps = createSteps({ scope, flows, links, stepBytes, quota })
   const queue = createStepQueue({
     scope,
     claims,
@@ -280,7 +290,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     controllers: push.controllers,
     credentials,
     bindings: createBindings(scope, credentials, env),
-    events: createEvents({ scope, flows, watch, streams, positions }),
+    events: createEvents({ scope, facts, flows, watch, streams, positions }),
     streams,
     explain: createExplain(scope, flows, waitEngine),
     storage: createStorage(scope, flowRetention),

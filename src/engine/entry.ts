@@ -36,6 +36,8 @@ export interface NewSignal {
 
 /** A flow that a signal makes if no open flow has its key. */
 export interface StartIfAbsent {
+  /** Why no flow can be made now, if none can. */
+  refusal: Error | null
   flow_id: string
   shard: number
   input: NewFlow & { key: string }

@@ -6,8 +6,11 @@ import { type FeedPosition, feedStart, listEvents, listFeed } from '../store/eve
 import type { Caller } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { FeedPositions } from './feed-position.ts'
+import { type FeedScan, scanFeed } from './feed-scan.ts'
+import type { FlowFacts } from './flow-facts.ts'
 import type { Flows } from './flows.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
+import { isNarrow, sightOf } from './sight.ts'
 import type { Streams } from './streams.ts'
 import type { Watch } from './watch.ts'
 
@@ -43,13 +46,15 @@ export interface Events {
 
 export interface EventsOptions {
   scope: Scope
+  facts: FlowFacts
   flows: Flows
   watch: Watch
   streams: Streams
   positions: () => Promise<FeedPositions>
 }
 
-export function createEvents({ scope, flows, watch, streams, positions }: EventsOptions): Events {
+export function createEvents(options: EventsOptions): Events {
+  const { scope, facts, flows, watch, streams, positions } = options
   return {
     async list(caller, flowId, { kind, after }, { limit, cursor }, patience) {
       const bound = ['events', caller.namespace, flowId, kind, after]
@@ -82,34 +87,41 @@ export function createEvents({ scope, flows, watch, streams, positions }: Events
     async feed(caller, { kind, after }, { limit, cursor }, patience) {
       const { namespace } = caller
       const { encode, decode } = await positions()
-      const bound = ['feed', namespace, kind, after]
+      const bound = ['feed', namespace, sightOf(caller), kind, after]
       const start: FeedPosition | null =
         cursor !== undefined
           ? placeOf(decodeCursor(cursor, bound, ['xid', 'id', 'revision']))
           : after !== undefined
             ? decode(namespace, after, '?after')
             : null
-      const look = () =>
-        listFeed(scope, {
-          namespace,
-          ...(kind !== undefined && { kinds: kind }),
-          after: start,
-          limit: limit + 1,
-        })
-      let found = await look()
-      if (patience !== undefined && found.length === 0) {
+      const wanted = kind === undefined ? {} : { kinds: kind }
+      const look = async (): Promise<FeedScan> => {
+        const query = { namespace, ...wanted, after: start }
+        if (isNarrow(caller)) {
+          return scanFeed(scope, query, limit, (events) => facts.visible(caller, events))
+        }
+        return { found: await listFeed(scope, { ...query, limit: limit + 1 }), upTo: null }
+      }
+      let { found, upTo } = await look()
+      if (patience !== undefined && found.length === 0 && upTo === null) {
         const { ms, signal } = patience
         const from = { after: start ?? feedStart, ...(kind !== undefined && { kind }) }
         await streams.nextInFeed(caller, from, ms, signal)
-        found = await look()
+        const again = await look()
+        found = again.found
+        upTo = again.upTo
       }
       const page = pageOf(found, limit, ({ xid, flow_id, revision }) =>
         encodeCursor(bound, [xid, flow_id, revision]),
       )
-      const last = page.items.at(-1)
+      // A look that ended before the page was full goes on behind what it has seen.
+      const last = upTo ?? page.items.at(-1)
       return {
         items: page.items.map(({ xid: _, ...event }) => event),
-        next_cursor: page.next_cursor,
+        next_cursor:
+          upTo === null
+            ? page.next_cursor
+            : encodeCursor(bound, [upTo.xid, upTo.flow_id, upTo.revision]),
         position: last === undefined ? (after ?? null) : encode(namespace, last),
       }
     },

@@ -15,7 +15,7 @@ import {
 } from '../store/explain.ts'
 import type { Caller } from './change.ts'
 import type { Flows } from './flows.ts'
-import { isNarrow } from './sight.ts'
+import { reaches, seesSent } from './sight.ts'
 import type { WaitEngine } from './wait-engine.ts'
 
 export interface Explain {
@@ -40,8 +40,7 @@ export function createExplain(scope: Scope, flows: Flows, waitEngine: WaitEngine
         status === 'running' ? readOpenSteps(scope, flow.id, steps) : [],
         status === 'running' || status === 'failed' ? readDeadSteps(scope, flow.id, steps) : [],
         readNewestEvents(scope, flow.id, events),
-        // Signals are of the whole namespace: who does not see that is not told of them.
-        isTerminal(status) || isNarrow(caller) ? [] : readNearSignals(scope, nearQuery(flow)),
+        isTerminal(status) ? [] : readNearSignals(scope, nearQuery(flow, caller)),
       ])
       const engine_running = waitEngine.status().running
       return explain({
@@ -57,13 +56,16 @@ export function createExplain(scope: Scope, flows: Flows, waitEngine: WaitEngine
   }
 }
 
-function nearQuery({ id, namespace, wait }: FlowRecord): NearQuery {
+function nearQuery(flow: FlowRecord, caller: Caller): NearQuery {
+  const { id, namespace, wait } = flow
   const keys = [...matchKeysOf(isReadable(wait) ? wait : null).values()]
   const topics = [...new Set(keys.map(({ topic }) => topic))]
   const correlations = new Set(keys.flatMap(({ correlation_id }) => variantsOf(correlation_id)))
   return {
     namespace,
     flow_id: id,
+    // Nothing that the flow cannot have, and nothing that others sent to others.
+    tells: (sent) => reaches(sent, flow) && seesSent(caller, sent),
     correlation_ids: [...correlations],
     topics,
     per_correlation: 10,

@@ -10,8 +10,11 @@ import {
   isBehind,
   readFeed,
 } from '../store/events.ts'
+import type { Caller } from './change.ts'
+import type { FlowFacts, SeenBy } from './flow-facts.ts'
 import { createLoop } from './loop.ts'
 import type { Report } from './notice.ts'
+import { isNarrow, sightOf } from './sight.ts'
 import { pauseAfterFailure, type Sink, type StreamItem } from './stream.ts'
 
 export interface FeedMember {
@@ -21,7 +24,11 @@ export interface FeedMember {
 }
 
 export interface FeedHub {
-  join(after: FeedPosition, kinds: readonly EventKind[] | undefined, sink: Sink): FeedMember
+  join(
+    after: FeedPosition,
+    want: { caller: Caller; kind?: readonly EventKind[] },
+    sink: Sink,
+  ): FeedMember
   /** Something was committed, here or elsewhere. */
   wake(): void
   stop(): Promise<void>
@@ -29,6 +36,7 @@ export interface FeedHub {
 
 export interface FeedHubOptions {
   scope: Scope
+  facts: FlowFacts
   namespace: string
   encode: (place: FeedPosition) => string
   /** The last one has left: nothing is read any more. */
@@ -36,9 +44,11 @@ export interface FeedHubOptions {
   report: Report
 }
 
-/** Those who want the same kinds get the same array. */
+/** Those who want the same kinds of the same flows get the same array. */
 interface Group {
   kinds: ReadonlySet<EventKind> | null
+  /** Only events of flows that this caller sees; of all when null. */
+  narrow: Caller | null
   sinks: Set<Sink>
 }
 
@@ -51,6 +61,7 @@ const lookEvery = 1_000
 
 export function createFeedHub({
   scope,
+  facts,
   namespace,
   encode,
   onEmpty,
@@ -81,10 +92,11 @@ export function createFeedHub({
     const wanted = wants
     const kinds = wantedKinds()
     const piece = await readFeed(scope, { namespace, kinds, after: place, limit: pieceSize })
+    const seenBy = anyNarrow() ? await facts.learn(piece.events) : null
     // Somebody came meanwhile who wants more of the same piece.
     if (wanted !== wants) return 0
     if (piece.events.length > 0) {
-      for (const group of groups.values()) handOut(group, piece.events)
+      for (const group of groups.values()) handOut(group, piece.events, seenBy)
       patience = rest
     }
     move(piece.position)
@@ -113,8 +125,19 @@ export function createFeedHub({
     return [...all]
   }
 
-  function handOut({ kinds, sinks }: Group, events: readonly FeedEvent[]): void {
-    const wanted = kinds === null ? events : events.filter(({ kind }) => kinds.has(kind))
+  function anyNarrow(): boolean {
+    for (const { narrow } of groups.values()) if (narrow !== null) return true
+    return false
+  }
+
+  function handOut(
+    { kinds, narrow, sinks }: Group,
+    events: readonly FeedEvent[],
+    seenBy: SeenBy | null,
+  ): void {
+    const seen =
+      narrow === null ? events : events.filter((event) => seenBy?.(narrow, event) === true)
+    const wanted = kinds === null ? seen : seen.filter(({ kind }) => kinds.has(kind))
     if (wanted.length === 0) return
     const items = wanted.map(itemOf)
     for (const sink of sinks) sink.send(items)
@@ -124,12 +147,12 @@ export function createFeedHub({
     return { position: encode(event), event }
   }
 
-  function groupOf(kinds: readonly EventKind[] | undefined): Group {
+  function groupOf(kinds: readonly EventKind[] | undefined, narrow: Caller | null): Group {
     const sorted = kinds === undefined ? null : [...new Set(kinds)].sort()
-    const name = sorted === null ? '*' : sorted.join()
+    const name = JSON.stringify([sorted, narrow && sightOf(narrow)])
     let group = groups.get(name)
     if (group === undefined) {
-      group = { kinds: sorted === null ? null : new Set(sorted), sinks: new Set() }
+      group = { kinds: sorted === null ? null : new Set(sorted), narrow, sinks: new Set() }
       groups.set(name, group)
       wants++
     }
@@ -137,7 +160,8 @@ export function createFeedHub({
   }
 
   return {
-    join(after, kinds, sink) {
+    join(after, { caller, kind: kinds }, sink) {
+      const narrow = isNarrow(caller) ? caller : null
       let at = after
       let group: Group | null = null
       let closed = false
@@ -162,7 +186,7 @@ export function createFeedHub({
           }
           // Nothing is awaited in between: the reader cannot have moved on without this member.
           if (closed || place !== until) continue
-          group = groupOf(kinds)
+          group = groupOf(kinds, narrow)
           group.sinks.add(sink)
         }
       }
@@ -177,10 +201,11 @@ export function createFeedHub({
             until,
             limit: pieceSize,
           })
+          const events = await facts.visible(caller, piece.events)
           if (closed) return
-          if (piece.events.length > 0) sink.send(piece.events.map(itemOf))
+          if (events.length > 0) sink.send(events.map(itemOf))
           at = piece.position
-          if (piece.events.length > 0) await sink.drained()
+          if (events.length > 0) await sink.drained()
           if (!piece.full || closed) return
         }
       }

@@ -19,6 +19,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import { makeHook } from './hook-making.ts'
 import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
+import { flowAmounts, type NamespaceQuota } from './namespace-quota.ts'
 import type { OutboundRules } from './outbound-url.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import { originOf, sees, sightOf } from './sight.ts'
@@ -91,10 +92,12 @@ export interface FlowsOptions {
   rules: OutboundRules
   /** How long flows may ask to be kept after their end. */
   retain: RetainBounds
+  /** What namespaces are held to; null when they are held to nothing. */
+  quota: NamespaceQuota | null
 }
 
 export function createFlows(options: FlowsOptions): Flows {
-  const { scope, committer, read, watch, stepBytes, rules, retain } = options
+  const { scope, committer, read, watch, stepBytes, rules, retain, quota } = options
 
   async function get(caller: Caller, flowId: string): Promise<FlowRecord> {
     const flow = isId(flowId) ? await read(flowId) : null
@@ -122,15 +125,26 @@ export function createFlows(options: FlowsOptions): Flows {
         rows: made.map(({ row }) => row),
         created: made.map(({ row: { id, url }, shown: secret }) => ({ id, url, secret })),
       }
-      return committer.submit({
-        type: 'create',
-        caller,
-        keep: keepCreation(caller, options),
-        flow_id,
-        shard: shardToken(shardIndex),
-        input: mintSteps(input, shardIndex, stepBytes),
-        ...(made.length > 0 && { hooks }),
-      })
+      const create = () =>
+        committer.submit({
+          type: 'create',
+          caller,
+          keep: keepCreation(caller, options),
+          flow_id,
+          shard: shardToken(shardIndex),
+          input: mintSteps(input, shardIndex, stepBytes),
+          ...(made.length > 0 && { hooks }),
+        })
+      if (quota === null) return create()
+      const giveBack = await quota.take(caller.namespace, flowAmounts(input))
+      try {
+        const reply = await create()
+        if (reply.outcome !== 'created' || reply.replayed) giveBack()
+        return reply
+      } catch (error) {
+        giveBack()
+        throw error
+      }
     },
 
     async change(caller, flowId, command, options = {}) {
@@ -202,6 +216,12 @@ function refuseFarCommand(command: Command, horizon: number): void {
       break
     case 'settle':
       if (command.outcome.kind === 'wait') refuseFarWait(command.outcome.wait, horizon, now)
+      if ('next' in command.outcome && command.outcome.next?.run_at !== undefined) {
+        refuseFarTime(command.outcome.next.run_at, horizon, now)
+      }
+      break
+    case 'enqueue':
+      if (command.step.run_at !== undefined) refuseFarTime(command.step.run_at, horizon, now)
       break
     default:
       break

@@ -12,9 +12,10 @@ import type { KeepReply } from './entry.ts'
 export function keepCreation(caller: Caller, { idempotency }: ChangeOptions): KeepReply | null {
   if (idempotency === undefined) return null
   const { key, fingerprint } = idempotency
-  const { namespace, actor } = caller
-  const shard = shardToken(shardOf(namespace, `${actor}\u0000${key}`))
-  return { ref: { namespace, scope: actor, key, shard }, fingerprint }
+  const { namespace } = caller
+  const scope = scopeOf(caller)
+  const shard = shardToken(shardOf(namespace, `${scope}\u0000${key}`))
+  return { ref: { namespace, scope, key, shard }, fingerprint }
 }
 
 /** Where the answer to a change is kept: on the flow's shard, apart from those of other flows. */
@@ -25,7 +26,11 @@ export function keepChange(
 ): KeepReply | null {
   if (idempotency === undefined) return null
   const { key, fingerprint } = idempotency
-  const { namespace, actor } = caller
+  const { namespace } = caller
   const shard = shardToken(shardIndexOf(flowId))
-  return { ref: { namespace, scope: `${actor}/${flowId}`, key, shard }, fingerprint }
+  return { ref: { namespace, scope: `${scopeOf(caller)}/${flowId}`, key, shard }, fingerprint }
+}
+
+function scopeOf({ replay_scope, actor }: Caller): string {
+  return replay_scope ?? actor
 }

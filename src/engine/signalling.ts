@@ -8,6 +8,7 @@ import { isAhead, type SignalDelivery, type SignalRecord } from '../domain/signa
 import type { Locked } from '../store/batch.ts'
 import type { SignalReply } from './change.ts'
 import { matchText, type RedeliverEntry, type SignalEntry } from './entry.ts'
+import { reaches, reachOf, sees } from './sight.ts'
 import { createLedger } from './signal-ledger.ts'
 import { busy, ended, type Workspace } from './workspace.ts'
 
@@ -87,6 +88,8 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
       // Waits that began in this batch stand last in line, behind those that were not looked up.
       if (waiter.since < before) after = waiter
       if (flow?.wait?.id !== waiter.wait_id) continue
+      // It does not exist for the sender.
+      if (!reaches(signal, flow)) continue
       const done = deliverTo(flow, signal, false)
       if (done === null) continue
       delivered.push(done)
@@ -174,8 +177,16 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
     if (start === null) return null
     const holder = work.holder(caller.namespace, start.input.key)
     if (holder === ended) return 'again'
+    if (holder !== null && !sees(caller, holder)) {
+      throw new FlowError(
+        'key_conflict',
+        'This key is taken: use another one, or wait until its flow has ended.',
+        { key: start.input.key },
+      )
+    }
     if (holder === null) {
-      const { flow_id: id, shard, input } = start
+      const { flow_id: id, shard, input, refusal } = start
+      if (refusal !== null) throw refusal
       // It waits for nothing yet, so the signal must be kept; refused, it starts no flow.
       if (entry.signal.ttl > 0) ledger.refuseFull({ ...entry.signal, namespace: caller.namespace })
       return { flow: work.create({ id, shard }, caller, input), started: true }
@@ -203,6 +214,7 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
         source: input.source,
         sender_id: input.sender_id,
         actor: caller.actor,
+        ...reachOf(caller),
         ...(input.payload !== undefined && { payload: input.payload }),
         deliver: input.deliver,
         outcome: 'buffered',

@@ -18,9 +18,10 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { StartIfAbsent } from './entry.ts'
 import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
+import { flowAmounts, type NamespaceQuota, type Usage } from './namespace-quota.ts'
 import type { Report } from './notice.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
-import { originOf } from './sight.ts'
+import { originOf, seesSent, sightMark, sightOf } from './sight.ts'
 import { type FlowAsked, mintSteps } from './step-input.ts'
 
 /** A signal as it is sent. */
@@ -104,6 +105,7 @@ export interface StartLimits {
 }
 
 /**
+ * @param quota what namespaces are held to; null when they are held to nothing.
  * @param onWaking told when a signal has more waits to wake than one transaction holds.
  */
 export function createSignals(
@@ -112,11 +114,14 @@ export function createSignals(
   settings: SignalSettings,
   limits: StartLimits,
   report: Report,
+  quota: NamespaceQuota | null,
   onWaking: () => void,
 ): Signals {
   async function get(caller: Caller, id: string): Promise<SignalRecord> {
     const signal = isId(id) ? await readSignal(scope, id) : undefined
-    if (signal === undefined || signal.namespace !== caller.namespace) throw signalNotFound(id)
+    if (signal?.namespace !== caller.namespace || !seesSent(caller, signal)) {
+      throw signalNotFound(id)
+    }
     return signal
   }
 
@@ -124,7 +129,8 @@ export function createSignals(
     get,
 
     async send(caller, input, options = {}) {
-      const { target, payload, source = '' } = input
+      // Who sees other flows has senders' ids of its own: a duplicate tells nobody what others sent.
+      const { target, payload, source = sightMark(caller) } = input
       const flowId = input.flow_id ?? null
       if (flowId !== null && !isId(flowId)) throw flowNotFound(flowId)
       refuseLarge(payload, settings.payload_bytes)
@@ -136,11 +142,21 @@ export function createSignals(
           { limit: 'signal_ttl_ms', maximum: settings.max_ttl, actual: ttl },
         )
       }
+      const start = startOf(caller, input.start_if_absent, limits)
+      // Not awaited where there are no quotas: what is sent at once stays in its order.
+      const room =
+        ttl === 0 || quota === null ? noRoom : await roomFor(quota, caller, { kept_signals: 1 })
+      // What somebody waits for needs no room. A sender of webhooks sends again what is refused.
+      if (room.refusal !== null && input.message !== undefined) throw room.refusal
+      const flowRoom =
+        start === null || quota === null
+          ? noRoom
+          : await roomFor(quota, caller, flowAmounts(start.input))
       const shardIndex =
         target.kind === 'external_event'
           ? shardOf(caller.namespace, target.correlation_id)
           : shardIndexOf(flowId ?? '')
-      const reply = await committer.submit({
+      const submitted = committer.submit({
         type: 'signal',
         caller,
         keep: flowId === null ? keepCreation(caller, options) : keepChange(caller, flowId, options),
@@ -153,23 +169,32 @@ export function createSignals(
           sender_id: input.sender_id ?? null,
           ...(payload !== undefined && { payload }),
           deliver: input.deliver ?? 'one',
-          ttl,
+          ttl: room.refusal === null ? ttl : 0,
           ...(input.message !== undefined && { message: input.message }),
         },
-        start: startOf(caller, input.start_if_absent, limits),
+        start: start && { ...start, refusal: flowRoom.refusal ?? room.refusal },
         if_match: options.if_match ?? null,
       })
+      const reply = await submitted.catch((error: unknown) => {
+        room.giveBack()
+        flowRoom.giveBack()
+        throw error
+      })
+      if (reply.outcome !== 'buffered') room.giveBack()
+      if (!reply.started) flowRoom.giveBack()
+      if (room.refusal !== null && reply.outcome === 'unmatched') throw room.refusal
       if (reply.signal.waking !== null) onWaking()
       if (!reply.replayed) report({ type: 'signal_received', outcome: reply.outcome })
       return fateOf(reply)
     },
 
     async list(caller, filter, { limit, cursor }) {
-      const bound = ['signals', caller.namespace, filter]
+      const bound = ['signals', caller.namespace, sightOf(caller), filter]
       const position = cursor === undefined ? null : decodeCursor(cursor, bound, ['instant', 'id'])
       const found = await listSignals(scope, {
         ...filter,
         namespace: caller.namespace,
+        sight: sightOf(caller),
         ...(position !== null && {
           before: { received_at: position[0] as string, id: position[1] as string },
         }),
@@ -193,11 +218,33 @@ export function createSignals(
   }
 }
 
+interface Room {
+  refusal: FlowError | null
+  giveBack: () => void
+}
+
+/** Room for what a signal may come to need; it is only refused when it does. */
+async function roomFor(
+  quota: NamespaceQuota,
+  { namespace }: Caller,
+  amounts: Partial<Usage>,
+): Promise<Room> {
+  try {
+    return { refusal: null, giveBack: await quota.take(namespace, amounts) }
+  } catch (error) {
+    if (!(error instanceof FlowError) || error.code !== 'quota_exceeded') throw error
+    return { refusal: error, giveBack: () => {} }
+  }
+}
+
+/** None is needed. */
+const noRoom: Room = { refusal: null, giveBack: () => {} }
+
 function startOf(
   caller: Caller,
   input: (FlowAsked & { key: string }) | undefined,
   { stepBytes, retain }: StartLimits,
-): StartIfAbsent | null {
+): Omit<StartIfAbsent, 'refusal'> | null {
   if (input === undefined) return null
   judgeRetain(input.retain_ms, retain, '/start_if_absent/retain')
   const shardIndex = shardOf(caller.namespace, input.key)

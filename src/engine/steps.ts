@@ -17,6 +17,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { Flows } from './flows.ts'
 import { mintId } from './ids.ts'
 import type { LinkSpec, Links } from './links.ts'
+import type { NamespaceQuota } from './namespace-quota.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import { isNarrow, sightOf } from './sight.ts'
 import { mintStep, refuseLargeValue, type StepInput } from './step-input.ts'
@@ -107,9 +108,11 @@ export interface StepsOptions {
   links: Links
   /** Largest input, result, checkpoint or details, in bytes of compact JSON. */
   stepBytes: number
+  /** What namespaces are held to; null when they are held to nothing. */
+  quota: NamespaceQuota | null
 }
 
-export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): Steps {
+export function createSteps({ scope, flows, links, stepBytes, quota }: StepsOptions): Steps {
   async function byId(caller: Caller, stepId: string): Promise<StepRecord> {
     const step = isId(stepId) ? await readStepById(scope, stepId) : undefined
     if (step === undefined || step.namespace !== caller.namespace) throw stepNotFound(stepId)
@@ -186,18 +189,25 @@ export function createSteps({ scope, flows, links, stepBytes }: StepsOptions): S
 
     async enqueue(caller, flowId, step, options) {
       if (!isId(flowId)) throw flowNotFound(flowId)
-      const reply = await flows.change(
-        caller,
-        flowId,
-        {
-          type: 'enqueue',
-          step: mintStep(step, shardIndexOf(flowId), stepBytes),
-          // Both looked up under the flow's lock.
-          defaults: null,
-          known: null,
-        },
-        options,
-      )
+      const giveBack = quota === null ? null : await quota.take(caller.namespace, { open_steps: 1 })
+      const reply = await flows
+        .change(
+          caller,
+          flowId,
+          {
+            type: 'enqueue',
+            step: mintStep(step, shardIndexOf(flowId), stepBytes),
+            // Both looked up under the flow's lock.
+            defaults: null,
+            known: null,
+          },
+          options,
+        )
+        .catch((error: unknown) => {
+          giveBack?.()
+          throw error
+        })
+      if (reply.step_created !== true) giveBack?.()
       return withStep(reply)
     },
 

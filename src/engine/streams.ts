@@ -17,6 +17,7 @@ import type { CursorPointer } from './cursor.ts'
 import { createEventReader } from './event-reader.ts'
 import { createFeedHub, type FeedHub } from './feed-hub.ts'
 import { type FeedPositions, voidPosition } from './feed-position.ts'
+import type { FlowFacts } from './flow-facts.ts'
 import { createFlowStreams } from './flow-streams.ts'
 import type { Flows } from './flows.ts'
 import type { Hints } from './hints.ts'
@@ -59,6 +60,7 @@ export interface Streams {
 export interface StreamsOptions {
   scope: Scope
   committer: Committer
+  facts: FlowFacts
   flows: Flows
   watch: Watch
   hints: Hints
@@ -69,7 +71,7 @@ export interface StreamsOptions {
 }
 
 export function createStreams(options: StreamsOptions): Streams {
-  const { scope, committer, flows, watch, hints, positions, report } = options
+  const { scope, committer, facts, flows, watch, hints, positions, report } = options
   const quota = createStreamQuota(options.limits)
   const read = createEventReader(scope, options.readsInFlight)
   const flowStreams = createFlowStreams(committer, watch, read)
@@ -85,6 +87,7 @@ export function createStreams(options: StreamsOptions): Streams {
     if (hub === undefined) {
       const made = createFeedHub({
         scope,
+        facts,
         namespace,
         encode,
         report,
@@ -138,7 +141,11 @@ export function createStreams(options: StreamsOptions): Streams {
         let place = () => from
         return {
           start(sink) {
-            const member = hubOf(namespace, encodeHere).join(from, kind, sink)
+            const member = hubOf(namespace, encodeHere).join(
+              from,
+              { caller, ...(kind && { kind }) },
+              sink,
+            )
             leave = member.close
             place = member.place
           },
@@ -162,7 +169,7 @@ export function createStreams(options: StreamsOptions): Streams {
         const timer = setTimeout(end, ms)
         signal.addEventListener('abort', end)
         const sink: Sink = { send: end, drained: async () => {}, end }
-        const member = hub.join(after, kind, sink)
+        const member = hub.join(after, { caller, ...(kind && { kind }) }, sink)
         if (signal.aborted) end()
         function end(): void {
           clearTimeout(timer)

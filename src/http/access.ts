@@ -50,6 +50,9 @@ export interface AccessOptions {
   hosts: ReadonlySet<string> | null
 }
 
+/** How often the key of an answer that takes long is looked at again, in milliseconds. */
+const lookAgain = 1_000
+
 /** Holds every route that is registered from now on to what it asks for. */
 export function guardRoutes(app: FastifyInstance, { engine, hosts }: AccessOptions): void {
   app.decorateRequest('identity', null)
@@ -73,7 +76,31 @@ export function guardRoutes(app: FastifyInstance, { engine, hosts }: AccessOptio
     request.identity = identity
     const refusal = judge(access, identity)
     if (refusal !== undefined) throw refusal
+    if (request.routeOptions.config.longPoll === true) watchKey(request, reply, access, identity)
   })
+
+  /** Ends an answer that takes long when its key ends, may no more, or sees other flows than it did. */
+  function watchKey(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    access: Access,
+    identity: Identity,
+  ): void {
+    const key = bearerOf(request)
+    if (identity.key === null || key === undefined) return
+    const sight = JSON.stringify(identity.caller)
+    async function look(): Promise<void> {
+      const now = await engine.credentials.authenticate(key as string)
+      if (now !== null && judge(access, now) === undefined) {
+        if (JSON.stringify(now.caller) === sight) return
+      }
+      reply.raw.destroy()
+    }
+    // While the database is away there is nothing that could be told.
+    const timer = setInterval(() => look().catch(() => {}), lookAgain)
+    timer.unref()
+    reply.raw.once('close', () => clearInterval(timer))
+  }
 
   async function identify(request: FastifyRequest, reply: FastifyReply): Promise<Identity> {
     const { credentials } = engine

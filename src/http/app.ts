@@ -3,6 +3,7 @@
 import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
+import type { BucketRate } from '../domain/token-bucket.ts'
 import type { Engine } from '../engine/engine.ts'
 import { createMetrics, type Metrics } from '../engine/metrics.ts'
 import { createTool } from '../tool/tool.ts'
@@ -10,7 +11,8 @@ import { guardRoutes } from './access.ts'
 import type { RouteContext } from './context.ts'
 import { loopFault } from './depth.ts'
 import { bodyReader } from './inbound-body.ts'
-import { registerOpenApi } from './plugins/openapi.ts'
+import { type DocsAccess, registerOpenApi } from './plugins/openapi.ts'
+import { limitAddresses, limitKeys } from './rates.ts'
 import { bindingRoutes } from './routes/bindings.ts'
 import { controllerRoutes } from './routes/controllers.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
@@ -40,6 +42,7 @@ import { stepRoutes } from './routes/steps.ts'
 import { storageRoutes } from './routes/storage.ts'
 import { toolRoutes } from './routes/tool.ts'
 import { createServer, type ServerOptions } from './server.ts'
+import { shedLoad } from './shedding.ts'
 import { createSse, defaultSse, type SseOptions } from './sse.ts'
 import { validatorCompiler } from './validation.ts'
 
@@ -55,6 +58,12 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas' | 'requests'> 
   inboundBytes?: number
   /** How far ahead agents may put timers, in milliseconds; 30 days when absent. */
   toolHorizon?: number
+  /** How often one address may ask; as often as it likes when absent. */
+  addressRate?: BucketRate
+  /** Mean delay of the event loop past which requests are refused, in milliseconds; none is when absent. */
+  maxLoopDelay?: number
+  /** Who may read the documentation of the API; everybody when absent. */
+  docs?: DocsAccess
   /** See `defaultSse`. */
   streams?: Partial<SseOptions>
   /**
@@ -77,6 +86,9 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     streams,
     hosts = null,
     toolHorizon,
+    addressRate,
+    maxLoopDelay,
+    docs,
     metrics: _,
     ...server
   } = options
@@ -102,9 +114,12 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
   }
   // Before the body is read, and before any answer that is kept for repeats.
   app.addHook('onRequest', (request, _reply, next) => next(loopFault(request)))
+  if (addressRate !== undefined) limitAddresses(app, addressRate)
   guardRoutes(app, { engine, hosts })
-  registerOpenApi(app, version)
-  app.register(rootRoutes)
+  limitKeys(app)
+  if (maxLoopDelay !== undefined) shedLoad(app, maxLoopDelay)
+  registerOpenApi(app, version, docs)
+  if (docs !== 'off') app.register(rootRoutes)
   // In the order of the document.
   for (const routes of [
     flowRoutes,

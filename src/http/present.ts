@@ -96,7 +96,8 @@ export function presentSignal(signal: SignalRecord): Signal {
     name: target.kind === 'manual' ? target.signal : null,
     flow_id: signal.flow_id,
     wait_id: target.kind === 'link' ? target.wait_id : null,
-    source: signal.source === '' ? null : signal.source,
+    // A mark that tells narrow callers apart is no source.
+    source: /^(@|$)/.test(signal.source) ? null : signal.source,
     sender_id: signal.sender_id,
     actor: signal.actor,
     deliver: signal.deliver,

@@ -148,7 +148,7 @@ export const problemKinds = {
     status: 429,
     title: 'Too many requests',
     explanation: [
-      'The key has sent more requests than its binding allows. Nothing was done.',
+      'More requests came than may: `limit` says whether from the `key`, by the rate of its binding, or from the `address`, by the configuration of the service. Nothing was done.',
       'Wait for `Retry-After` seconds and send the same request again. `RateLimit` and `RateLimit-Policy` tell on every answer how much is left. Long polls and batches need fewer requests.',
     ],
     example: 'This key may send 600 requests a minute: wait a second and send it again.',
@@ -339,7 +339,7 @@ export const problemKinds = {
     status: 429,
     title: 'There is no room for more of these',
     explanation: [
-      '`limit` names what there may be only so many of, `maximum` is how many: `kept_signals` for signals that nobody has taken yet, `streams_per_caller` for open event streams. Nothing was done.',
+      '`limit` names what there may be only so many of, `maximum` is how many: `kept_signals` for signals that nobody has taken yet, `streams_per_caller` for open event streams, `namespace_open_flows`, `namespace_open_steps`, `namespace_state_bytes` and `namespace_kept_signals` for all that a namespace may have. Nothing was done.',
       'Signals: let a flow take some of those that are kept, or send `ttl: "PT0S"` when one that nobody waits for need not be kept. Streams: close what is not needed any more. Or ask the operator of the service to raise the limit.',
     ],
     example: '1000 signals are kept here already. Send it again when a flow has taken some.',

@@ -5,6 +5,7 @@ import { FlowError } from '../domain/errors.ts'
 import { nearest } from '../domain/nearest.ts'
 import { escapeHtml } from './html.ts'
 import { isErrorCode, type ProblemKind, problemCodes, problemKinds } from './problem-catalogue.ts'
+import { varyBy } from './vary.ts'
 
 /** Nothing but the style in the page itself is loaded or run. */
 const policy =
@@ -63,7 +64,7 @@ function send(
   text: () => string,
   html: () => string,
 ): FastifyReply {
-  reply.header('cache-control', 'public, max-age=3600').header('vary', 'accept')
+  varyBy(reply.header('cache-control', 'public, max-age=3600'), 'accept')
   if (!/\btext\/html\b/.test(request.headers.accept ?? '')) {
     return reply.type('text/plain; charset=utf-8').send(text())
   }

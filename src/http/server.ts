@@ -12,6 +12,7 @@ import type { TSchema } from 'typebox'
 import { FlowError } from '../domain/errors.ts'
 import type { RequestMetrics } from '../engine/request-metrics.ts'
 import { parseBody, readBodies, refuseBody, refuseEncoding } from './body.ts'
+import type { Cors } from './cors.ts'
 import { lateHandler, pathOf, sendProblem, shownPath } from './errors.ts'
 import { watchRequests } from './plugins/watch-requests.ts'
 import { problemPages } from './problem-pages.ts'
@@ -68,6 +69,10 @@ export interface ServerOptions {
   timeouts?: Partial<typeof defaultTimeouts>
   /** The named schemas that routes refer to; each has an `$id`. */
   schemas?: readonly TSchema[]
+  /** Whose pages may use it from browsers; nobody's when absent. */
+  cors?: Cors
+  /** Whether the service is reached by TLS alone, which browsers are to remember. */
+  tls?: boolean
   /** Addresses (CIDR) of proxies whose `X-Forwarded-*` headers are believed. None when absent. */
   trustProxy?: string[]
 }
@@ -107,6 +112,8 @@ const commonHeaders = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
+  'cross-origin-resource-policy': 'same-origin',
+  'x-frame-options': 'DENY',
 }
 
 /**
@@ -130,6 +137,13 @@ export function createServer(options: ServerOptions): FastifyInstance {
   }
   const fail = (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
     sendProblem(error, request, reply, limits)
+
+  const setCommonHeaders = (request: FastifyRequest, reply: FastifyReply): void => {
+    reply.headers(commonHeaders)
+    if (options.tls === true) reply.header('strict-transport-security', 'max-age=31536000')
+    reply.header(requestIdHeader, request.id)
+    options.cors?.allow(request, reply)
+  }
 
   const app = fastify({
     loggerInstance: options.logger,
@@ -232,11 +246,6 @@ export function createServer(options: ServerOptions): FastifyInstance {
   return app
 }
 
-function setCommonHeaders(request: FastifyRequest, reply: FastifyReply): void {
-  reply.headers(commonHeaders)
-  reply.header(requestIdHeader, request.id)
-}
-
 /** Notes every route for 404 and 405, and gives it what it did not ask for itself. */
 function watchRoutes(app: FastifyInstance, routes: RouteTable, handlerTimeout: number): void {
   // Counted from the moment that the handler has all it needs. Fastify's own time-out counts from
@@ -278,8 +287,15 @@ function answerUnroutable(
 ): void {
   const path = pathOf(request)
   const allowed = request.method === 'OPTIONS' ? routes.methodsOf(path) : []
-  if (allowed.length === 0) done(unroutable(routes, request.method, path))
-  else reply.code(204).header('allow', allowed.join(', ')).send()
+  if (allowed.length === 0) {
+    done(unroutable(routes, request.method, path))
+    return
+  }
+  const methods = allowed.join(', ')
+  if (reply.hasHeader('access-control-allow-headers')) {
+    reply.header('access-control-allow-methods', methods)
+  }
+  reply.code(204).header('allow', methods).send()
 }
 
 /** The one line of a request, when its answer is out or will never be. */

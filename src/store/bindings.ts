@@ -214,18 +214,17 @@ export type KnownKey = BindingRecord & {
 }
 
 /** Reads a key that has not expired, with its binding. */
-export async function readKey(scope: Scope, id: string): Promise<KnownKey | undefined> {
-  const [known] = await read<KnownKey>(
+export async function readKeys(scope: Scope, ids: readonly string[]): Promise<KnownKey[]> {
+  return read<KnownKey>(
     scope,
     sql`
       select ${namesOfB}, k.id as key_id, k.hash, k.narrowed,
         (extract(epoch from least(k.expires_at, b.expires_at) - clock_timestamp()) * 1000)::float8
           as expires_in
       from binding_keys k join bindings b on b.id = k.binding_id
-      where k.id = ${id} and (k.expires_at is null or k.expires_at > now())
+      where k.id = any(${ids}::uuid[]) and (k.expires_at is null or k.expires_at > now())
         and (b.expires_at is null or b.expires_at > now())`,
   )
-  return known
 }
 
 /** Notes that keys were used, to the second in which this is told. */

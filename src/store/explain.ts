@@ -78,6 +78,8 @@ export async function readNewestEvents(
 export interface NearQuery {
   namespace: string
   flow_id: string
+  /** Whether to tell of a signal that is not for this flow alone. */
+  tells: (sent: NearReach) => boolean
   correlation_ids: readonly string[]
   topics: readonly string[]
   /** The newest of each correlation id. */
@@ -100,12 +102,17 @@ interface NearRow {
   deliveries: SignalDelivery[]
   received_at: Timestamp
   expires_at: Timestamp | null
+  owner_session_key: string | null
+  controllers: string[] | null
 }
+
+/** Which flows a signal reaches. */
+export type NearReach = Pick<NearRow, 'owner_session_key' | 'controllers'>
 
 const nearColumns = raw(
   [
     's.id, s.kind, s.topic, s.correlation_id, s.name, s.wait_id, s.flow_id',
-    's.deliveries, s.received_at, s.expires_at',
+    's.deliveries, s.received_at, s.expires_at, s.owner_session_key, s.controllers',
     "case when s.outcome = 'buffered' and s.expires_at <= now() then 'expired' else s.outcome end as outcome",
   ].join(', '),
 )
@@ -143,10 +150,10 @@ export async function readNearSignals(scope: Scope, query: NearQuery): Promise<N
         order by s.received_at desc, s.id desc
         limit ${query.for_flow})`,
   )
-  return found.map(nearSignalOf)
+  return found.filter((row) => row.flow_id === flow_id || query.tells(row)).map(nearSignalOf)
 }
 
-function nearSignalOf(row: NearRow): NearSignal {
+function nearSignalOf({ owner_session_key: _, controllers: __, ...row }: NearRow): NearSignal {
   const { kind, topic, correlation_id, name, wait_id, ...rest } = row
   switch (kind) {
     case 'external_event': {

@@ -295,6 +295,24 @@ export async function readRevisions(
   return read(scope, sql`select id, revision, status from flows where id = any(${ids}::uuid[])`)
 }
 
+/** Whose a flow is. */
+export interface FlowOwner {
+  id: string
+  namespace: string
+  owner_session_key: string
+  controller_id: string
+}
+
+/** Whose these flows are. Those that do not exist are left out. */
+export async function readOwners(scope: Scope, ids: readonly string[]): Promise<FlowOwner[]> {
+  return read<FlowOwner>(
+    scope,
+    sql`
+      select id, namespace, owner_session_key, controller_id from flows
+      where id = any(${ids}::uuid[])`,
+  )
+}
+
 export interface FlowQuery {
   namespace: string
   /** The only owner, and the only controllers, whose flows the caller sees. */

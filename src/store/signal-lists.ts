@@ -23,6 +23,8 @@ export async function readSignal(scope: Scope, id: string): Promise<SignalRecord
 
 export interface SignalQuery {
   namespace: string
+  /** The only owner, and the only controllers, whose flows the caller sees. */
+  sight: { owner?: string; controllers?: readonly string[] }
   outcome?: readonly SignalOutcome[]
   topic?: string
   correlation_id?: string
@@ -47,6 +49,12 @@ const outcomes: Record<SignalOutcome, Sql> = {
 export async function listSignals(scope: Scope, query: SignalQuery): Promise<SignalRecord[]> {
   const where: Sql[] = [sql`s.namespace = ${query.namespace}`]
   const order: Sql[] = []
+  const { owner, controllers } = query.sight
+  if (owner !== undefined) {
+    where.push(sql`s.owner_session_key >= ${owner} and s.owner_session_key <= ${owner}`)
+    order.push(raw('s.owner_session_key desc'))
+  }
+  if (controllers !== undefined) where.push(sql`s.controllers <@ ${controllers}::text[]`)
   for (const column of ['flow_id', 'correlation_id', 'topic'] as const) {
     const value = query[column]
     if (value === undefined) continue

@@ -21,6 +21,8 @@ export interface SignalRow {
   source: string
   sender_id: string | null
   actor: string
+  owner_session_key: string | null
+  controllers: string[] | null
   payload: string | null
   deliver: SignalRecord['deliver']
   outcome: SignalRecord['outcome']
@@ -43,7 +45,7 @@ export const signalColumns = raw(
   [
     's.id, s.shard, s.namespace, s.kind, s.topic, s.correlation_id, s.name, s.flow_id, s.wait_id',
     // As text: SQL null is no payload, and the text null is one.
-    's.source, s.sender_id, s.actor, s.payload::text as payload, s.deliver, s.outcome',
+    's.source, s.sender_id, s.actor, s.owner_session_key, s.controllers, s.payload::text as payload, s.deliver, s.outcome',
     `s.deliveries, s.delivered_count, ${instant('s.received_at')} as received_at, s.expires_at, s.traceparent`,
     `s.waking, ${instant('s.wake_before')} as wake_before, ${instant('s.woken_since')} as woken_since, s.woken_wait`,
   ].join(', '),
@@ -60,6 +62,8 @@ export function signalOf(row: SignalRow): SignalRecord {
     source: row.source,
     sender_id: row.sender_id,
     actor: row.actor,
+    owner_session_key: row.owner_session_key,
+    controllers: row.controllers,
     ...(row.payload !== null && { payload: JSON.parse(row.payload) }),
     deliver: row.deliver,
     outcome: row.outcome,
@@ -147,6 +151,11 @@ export async function lockKept(
           where s.namespace = q.namespace and s.topic = q.topic
             and s.correlation_id = q.correlation_id and s.outcome = 'buffered'
             and (s.flow_id is null or s.flow_id = q.flow_id)
+            -- The flow is only looked up for signals that do not reach every flow.
+            and (s.owner_session_key is null or s.owner_session_key = (
+              select f.owner_session_key from flows f where f.id = q.flow_id))
+            and (s.controllers is null or (
+              select f.controller_id from flows f where f.id = q.flow_id) = any(s.controllers))
             and s.expires_at > statement_timestamp()
           order by s.received_at, s.id
           limit q.limit) kept),
@@ -281,6 +290,8 @@ function rowOf(signal: SignalRecord): Omit<SignalRow, 'payload'> & { payload?: s
     source: signal.source,
     sender_id: signal.sender_id,
     actor: signal.actor,
+    owner_session_key: signal.owner_session_key,
+    controllers: signal.controllers,
     ...(signal.payload !== undefined && { payload: JSON.stringify(signal.payload) }),
     deliver: signal.deliver,
     outcome: signal.outcome,
@@ -305,16 +316,19 @@ export async function insertSignals(
     runner,
     sql`
       insert into signals (id, shard, namespace, kind, topic, correlation_id, name, flow_id, wait_id,
-        source, sender_id, actor, payload, deliver, outcome, deliveries, delivered_count,
-        received_at, expires_at, traceparent, waking, wake_before, woken_since, woken_wait)
+        source, sender_id, actor, owner_session_key, controllers, payload, deliver, outcome,
+        deliveries, delivered_count, received_at, expires_at, traceparent, waking, wake_before,
+        woken_since, woken_wait)
       select s.id, s.shard, s.namespace, s.kind, s.topic, s.correlation_id, s.name, s.flow_id,
-        s.wait_id, s.source, s.sender_id, s.actor, s.payload::json, s.deliver, s.outcome,
-        s.deliveries, s.delivered_count, s.received_at, s.expires_at, s.traceparent, s.waking,
+        s.wait_id, s.source, s.sender_id, s.actor, s.owner_session_key, s.controllers,
+        s.payload::json, s.deliver, s.outcome, s.deliveries, s.delivered_count, s.received_at,
+        s.expires_at, s.traceparent, s.waking,
         s.wake_before, s.woken_since, s.woken_wait
       from json_to_recordset(${JSON.stringify(signals.map(rowOf))}::json) as s(
         id uuid, shard smallint, namespace text, kind text, topic text, correlation_id text,
         name text, flow_id uuid, wait_id uuid, source text, sender_id text, actor text,
-        payload text, deliver text, outcome text, deliveries jsonb, delivered_count integer,
+        owner_session_key text, controllers text[], payload text, deliver text, outcome text,
+        deliveries jsonb, delivered_count integer,
         received_at timestamptz, expires_at timestamptz, traceparent text, waking boolean,
         wake_before timestamptz, woken_since timestamptz, woken_wait uuid)
       where s.flow_id is null or exists (select 1 from flows f where f.id = s.flow_id)`,

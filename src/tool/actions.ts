@@ -191,7 +191,7 @@ async function changeFlow(
   )
 }
 
-/** A signal is addressed to whoever waits for it: of flows of others nothing is told but that it was taken. */
+/** A signal reaches the flows of its session alone, as everything that the session does. */
 async function sendSignal(
   context: ToolContext,
   { topic, correlation_id, payload }: ToolArguments['signal'],

@@ -248,19 +248,9 @@ describe('an owner', () => {
     const { status, body } = await call(mine.key, 'POST', '/flows', flow)
     expect(status).toBe(403)
     expect(body.pointer).toBe('/owner_session_key')
-    for (const path of [
-      '/events',
-      '/signals',
-      '/sources',
-      '/hooks',
-      '/controllers',
-      '/bindings',
-      '/engine',
-    ]) {
+    for (const path of ['/sources', '/hooks', '/controllers', '/bindings', '/engine']) {
       expect((await call(mine.key, 'GET', path)).status, path).toBe(403)
     }
-    const signal = { topic: 't', correlation_id: 'c' }
-    expect((await call(mine.key, 'POST', '/signals', signal)).status).toBe(403)
     const claim = await call(mine.key, 'POST', '/steps/claim', { worker_id: 'w' })
     expect(claim).toMatchObject({ status: 403, body: { action: 'steps:work' } })
   })
@@ -326,6 +316,11 @@ describe('a horizon', () => {
     expect((await wait({ kind: 'timer', after: 'PT11H' })).status).toBe(200)
     const moved = await call(key, 'PATCH', `/flows/${made.id}/wait`, { at: far })
     expect(moved.body.code).toBe('timer_horizon_exceeded')
+    const step = { task: 't', delay: 'PT13H' }
+    const added = await call(key, 'POST', `/flows/${made.id}/steps`, step)
+    expect(added.body.code).toBe('timer_horizon_exceeded')
+    const born = await call(key, 'POST', '/flows', { ...flow, steps: [step] })
+    expect(born.body.code).toBe('timer_horizon_exceeded')
   })
 })
 

@@ -207,13 +207,14 @@ describe('whose flows', () => {
     expect((await eve.ok('list_mine')).flows).toEqual([])
   })
 
-  it('tells nothing of flows of others that a signal wakes', async () => {
+  it('wakes no flow of others by a signal, and tells nothing of them', async () => {
     const [kate, eve] = [agent(), agent()]
     const { id } = await kate.start({ state: { secret: 's3cr3t' } })
     const what = { topic: 't', correlation_id: `c-${id}` }
     await kate.ok('wait', { flow_id: id, wait_condition: { kind: 'external_event', ...what } })
     const answer = await eve.ok('signal', what)
-    expect(answer.outcome).toBe('delivered')
+    expect(answer.outcome).toBe('buffered')
+    expect((await kate.ok('status', { flow_id: id })).flow.status).toBe('waiting')
     expect(JSON.stringify(answer)).not.toContain(id)
     expect(JSON.stringify(answer)).not.toContain('s3cr3t')
   })

@@ -58,7 +58,9 @@ async function shardFaults(): Promise<string[]> {
       select a.attname::text from unnest(conkey) with ordinality as k(attnum, n)
       join pg_attribute a on a.attrelid = conrelid and a.attnum = k.attnum
       order by k.n)
-    from pg_constraint where contype = 'f' and connamespace = 'public'::regnamespace`)
+    from pg_constraint c
+    where contype = 'f' and connamespace = 'public'::regnamespace and exists (
+      select 1 from pg_attribute a where a.attrelid = c.conrelid and a.attname = 'shard')`)
   return rows.filter(({ columns }) => columns.at(-1) !== 'shard').map(({ name }) => name)
 }
 

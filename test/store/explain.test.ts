@@ -20,6 +20,7 @@ const query: NearQuery = {
   per_correlation: 10,
   per_topic: 200,
   for_flow: 20,
+  tells: () => true,
 }
 
 beforeAll(async () => {

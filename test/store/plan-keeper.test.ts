@@ -31,6 +31,8 @@ const signal: SignalRecord = {
   source: '',
   sender_id: null,
   actor: 'tester',
+  owner_session_key: null,
+  controllers: null,
   deliver: 'one',
   outcome: 'buffered',
   deliveries: [],

@@ -93,6 +93,8 @@ const signal: SignalRecord = {
   source: '',
   sender_id: 's',
   actor: 'tester',
+  owner_session_key: null,
+  controllers: null,
   deliver: 'one',
   outcome: 'buffered',
   deliveries: [],

@@ -6,6 +6,7 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import { createEngine, type HookSettings, type RunningEngine } from '../../src/engine/engine.ts'
 import { createMetrics } from '../../src/engine/metrics.ts'
+import type { NamespaceLimits } from '../../src/engine/namespace-quota.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import type { Outbound } from '../../src/engine/outbound.ts'
 import type { OutboundRules } from '../../src/engine/outbound-url.ts'
@@ -62,6 +63,8 @@ export interface ApiOptions {
   /** Takes the lines of the log. */
   log?: (line: string) => void
   signals?: Partial<SignalSettings>
+  /** What each namespace may have; anything when absent. */
+  namespaces?: NamespaceLimits
   /** Limits of steps. */
   steps?: { bytes?: number; memos?: number; open?: number }
   hooks?: Partial<HookSettings>
@@ -83,6 +86,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     publicUrl = '',
     log,
     signals = {},
+    namespaces,
     steps: { bytes = 262_144, memos = 1_000, open = 1_000 } = {},
     outboundRules = { allowPrivate: true },
     hooks = {},
@@ -114,6 +118,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     tick: { interval: 1_000, batchSize: 500 },
     inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
     steps: { bytes, memos: { bytes, count: memos } },
+    ...(namespaces && { namespaces }),
     streams: quota,
     hooks: { ...hookSettings, ...hooks },
     push: {

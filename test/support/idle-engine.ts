@@ -19,6 +19,7 @@ const everybody: Identity = {
     rate: null,
   },
   key: null,
+  rates: [],
 }
 
 /** Throws at every call. Whoever asks may ask everything. */

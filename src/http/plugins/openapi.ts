@@ -4,6 +4,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
 import type { ErrorCode } from '../../domain/errors.ts'
+import { type Access, needsKey, open } from '../access.ts'
 import { finishDocument, type RawDocument } from '../openapi-document.ts'
 import { makeTwin } from '../openapi-twin.ts'
 import type { OpenApiDocument } from '../openapi-types.ts'
@@ -20,6 +21,9 @@ declare module 'fastify' {
     openApi(): OpenApiDocument
   }
 }
+
+/** Who may read the documentation: everybody, whoever has a key, or nobody. */
+export type DocsAccess = 'open' | 'key' | 'off'
 
 /** Everything from this host, and no other: the page works without a network. */
 const contentPolicy = {
@@ -40,7 +44,11 @@ const contentPolicy = {
  * Serves `/openapi.json`, `/openapi-3.0.json` and Swagger UI at `/docs`, and gives the document to
  * the program as `app.openApi()`. It tells of the routes of all plugins registered afterwards.
  */
-export function registerOpenApi(app: FastifyInstance, version: string): void {
+export function registerOpenApi(
+  app: FastifyInstance,
+  version: string,
+  docs: DocsAccess = 'open',
+): void {
   let document: OpenApiDocument | null = null
   const openApi = (): OpenApiDocument => {
     if (document === null) {
@@ -57,6 +65,24 @@ export function registerOpenApi(app: FastifyInstance, version: string): void {
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (schema) => String(schema['$id']) },
   })
+  if (docs === 'off') return
+  app.register(documentation, { openApi, config: docs === 'key' ? needsKey : open })
+}
+
+interface DocumentationOptions {
+  openApi: () => OpenApiDocument
+  config: { access: Access }
+}
+
+/** In a scope of its own: the routes of Swagger UI do not say by themselves what they ask of callers. */
+const documentation: FastifyPluginCallback<DocumentationOptions> = (
+  app,
+  { openApi, config },
+  done,
+) => {
+  app.addHook('onRoute', (route) => {
+    route.config = { ...route.config, ...config }
+  })
   app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: contentPolicy,
@@ -71,14 +97,6 @@ export function registerOpenApi(app: FastifyInstance, version: string): void {
     },
     theme: { title: 'Taskflow API' },
   })
-  app.register(documentRoutes, { openApi })
-}
-
-const documentRoutes: FastifyPluginCallback<{ openApi: () => OpenApiDocument }> = (
-  app,
-  { openApi },
-  done,
-) => {
   app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) =>
     reply.type('application/json').send(openApi()),
   )

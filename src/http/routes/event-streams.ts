@@ -6,7 +6,7 @@ import { Type } from 'typebox'
 import { exampleEventStream } from '../../contract/event.ts'
 import { maxLengths } from '../../contract/kit.ts'
 import { invalid } from '../../domain/errors.ts'
-import { needs, needsAll } from '../access.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { afterPosition, afterRevision, kindFilter } from '../event-query.ts'
@@ -88,7 +88,7 @@ export const eventStreamRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
           200: { description: 'The events, as they are committed.', content: streamContent },
         },
       },
-      config: { ...needsAll('events:read'), longPoll: true },
+      config: { ...needs('events:read'), longPoll: true },
       exposeHeadRoute: false,
     },
     async (request, reply) => {

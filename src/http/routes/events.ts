@@ -6,7 +6,7 @@ import { Type } from 'typebox'
 import { EventFeedPageSchema, FlowEventPageSchema } from '../../contract/event.ts'
 import { pageQuery, ref } from '../../contract/kit.ts'
 import type { Patience } from '../../engine/events.ts'
-import { needs, needsAll } from '../access.ts'
+import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { afterPosition, afterRevision, kindFilter, waitForEvents } from '../event-query.ts'
@@ -76,7 +76,7 @@ export const eventRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         querystring: feedQuery,
         response: { 200: ref(EventFeedPageSchema) },
       },
-      config: { ...needsAll('events:read'), longPoll: true },
+      config: { ...needs('events:read'), longPoll: true },
     },
     async (request, reply) => {
       const { kind, after, wait } = request.query

@@ -21,6 +21,7 @@ import { askPage, donePage, faultPage, gonePage, linkPolicy } from '../link-page
 import { linkParams, noQuery } from '../params.ts'
 import { problemKinds } from '../problem-catalogue.ts'
 import { retryAfter } from '../problems.ts'
+import { varyBy } from '../vary.ts'
 
 /** A form's bytes on their way to the handler. No JSON value looks like this. */
 interface FormBody {
@@ -58,7 +59,7 @@ export const linkRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
     },
     async (request, reply): Promise<ResumeLink | undefined> => {
       const { token } = request.params
-      reply.header('vary', 'accept')
+      varyBy(reply, 'accept')
       if (wantsJson(request)) return present(await engine.links.get(token))
       await answerPage(request, reply, async () => [200, askPage(await engine.links.get(token))])
       return undefined

@@ -13,7 +13,7 @@ import {
 import { permits } from '../../domain/binding.ts'
 import { FlowError } from '../../domain/errors.ts'
 import { signalOutcomes } from '../../domain/signal.ts'
-import { needsAll } from '../access.ts'
+import { needs } from '../access.ts'
 import { callerOf, grantsOf } from '../caller.ts'
 import type { RouteContext } from '../context.ts'
 import { flowInput } from '../flow-spec.ts'
@@ -57,7 +57,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         body: ref(SendSignalSchema),
         response: { 201: ref(SignalReceiptSchema) },
       },
-      config: needsAll('signals:write'),
+      config: needs('signals:write'),
     },
     async (request, reply) => {
       const { topic, correlation_id, deliver, start_if_absent, ...carried } = request.body
@@ -99,7 +99,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: listQuery,
         response: { 200: ref(SignalPageSchema) },
       },
-      config: needsAll('signals:read'),
+      config: needs('signals:read'),
     },
     async (request) => {
       const { limit: _, cursor: __, ...filter } = request.query
@@ -121,7 +121,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: noQuery,
         response: { 200: ref(SignalSchema) },
       },
-      config: needsAll('signals:read'),
+      config: needs('signals:read'),
     },
     async (request) =>
       presentSignal(await engine.signals.get(callerOf(request), request.params.signal_id)),
@@ -141,7 +141,7 @@ export const signalRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: noQuery,
         response: { 200: ref(SignalSchema) },
       },
-      config: needsAll('signals:write'),
+      config: needs('signals:write'),
     },
     async (request, reply) => {
       const result = await engine.signals.redeliver(
