@@ -125,6 +125,8 @@ function excerpt(state: JsonObject, members: readonly string[] | undefined): Exc
   return { state: Object.fromEntries(shown), left }
 }
 
+/** Cut between characters: half of one is no Unicode, and strict readers of JSON refuse the whole answer. */
 function cut(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, length)}…`
+  if (text.length <= length) return text
+  return `${text.slice(0, length).replace(/[\ud800-\udbff]$/, '')}…`
 }

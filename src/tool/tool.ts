@@ -57,8 +57,10 @@ export function createTool({ engine, judge, horizon }: ToolOptions): Tool {
         'Nobody said whose flows these are: whoever set up this tool must send the header Taskflow-Session, or use a key that has an owner.',
       )
     }
-    const narrow = caller.timer_max_horizon ?? horizon
-    return { engine, session, caller, horizon: Math.min(horizon, narrow), options }
+    const narrow = Math.min(horizon, caller.timer_max_horizon ?? horizon)
+    // What is offered is held to it as well.
+    const within = { ...session, caller: { ...session.caller, timer_max_horizon: narrow } }
+    return { engine, session: within, caller, horizon: narrow, options }
   }
 
   /** Runs it, and turns what was refused into an answer that says what to do about it. */
@@ -97,13 +99,14 @@ export function createTool({ engine, judge, horizon }: ToolOptions): Tool {
       return refused(code, message, {}, allowed(session, [{ action: 'list_mine' }]))
     }
     if (typeof flowId !== 'string') return refused(code, message)
-    const flow = await ownFlow(contextOf(session, options), flowId)
+    const context = contextOf(session, options)
+    const flow = await ownFlow(context, flowId)
     const { status, revision } = flow
     return refused(
       code,
       message,
       { flow: { id: flow.id, status, revision } },
-      nextCalls(session, flow),
+      nextCalls(context.session, flow),
     )
   }
 
