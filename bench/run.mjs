@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { claims } from './claims.mjs'
 import { deliveries } from './deliveries.mjs'
 import { lateness } from './lateness.mjs'
+import { metrics } from './metrics.mjs'
 import { openServer } from './postgres.mjs'
 import { replicas } from './replicas.mjs'
 import { printGoals, printMachine } from './report.mjs'
@@ -27,6 +28,7 @@ const parts = [
   'lateness',
   'streams',
   'replicas',
+  'metrics',
   'start',
 ]
 
@@ -65,6 +67,7 @@ try {
   if (chosen.includes('lateness')) await lateness(server, { quick })
   if (chosen.includes('streams')) await streams(server, { seconds, rounds, quick })
   if (chosen.includes('replicas')) await replicas(server, { quick })
+  if (chosen.includes('metrics')) await metrics(server, { quick })
   if (chosen.includes('start')) await start({ rounds, quick })
   printGoals()
 } finally {

@@ -136,6 +136,26 @@ function openEngine(url) {
     readsInFlight: 1,
     tick: { interval: 1000, batchSize: 500 },
     inbound: { allowUnsigned: false, retention: 86_400_000 },
+    steps: { bytes: 65_536, memos: { bytes: 65_536, count: 10 } },
+    streams: { total: 1, perCaller: 1 },
+    hooks: {
+      rules: { allowPrivate: false },
+      limit: 1,
+      timeout: 1_000,
+      retention: 86_400_000,
+      failed_retention: 86_400_000,
+      source: '/bench',
+    },
+    push: {
+      rules: { allowPrivate: false },
+      wire: { write: () => '', read: () => ({ fault: 'nothing is pushed here' }) },
+      answerBytes: 1_024,
+    },
+    outbound: {
+      send: async () => ({ failure: 'connect', message: 'nothing is sent here', latency_ms: 0 }),
+    },
+    depths: { interval: 60_000 },
+    listen: {},
     report: () => {},
   })
   return {

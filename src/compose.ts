@@ -9,6 +9,7 @@ import { type Config, ConfigError } from './config.ts'
 import { slowLanes } from './engine/committer.ts'
 import { createEngine, type RunningEngine } from './engine/engine.ts'
 import { dispatchConnections } from './engine/hook-dispatcher.ts'
+import { createMetrics } from './engine/metrics.ts'
 import { reportTo } from './engine/notice.ts'
 import { createOutbound } from './engine/outbound.ts'
 import { claimLanes } from './engine/step-claims.ts'
@@ -23,6 +24,7 @@ import { type Database, openDatabase } from './store/db.ts'
 import { type EmbeddedPostgres, startEmbedded } from './store/embedded.ts'
 import { faultOf } from './store/errors.ts'
 import { MigrationError, migrate, pendingMigrations } from './store/migrate.ts'
+import { type Exporting, startTracing } from './tracing.ts'
 
 const root = join(import.meta.dirname, '..')
 const migrationsDir = join(root, 'migrations')
@@ -118,11 +120,12 @@ async function patiently<Value>(
 /** Builds the service on a running database. Nothing listens and no loop runs until `listen`. */
 export async function compose(config: Config, logger: Logger): Promise<Service> {
   const version = await readVersion()
+  const exporting = await startTracing(config, version)
   const place = await openPlace(config)
   try {
     if (config.MIGRATE_ON_START) await migratePlace(config, place, logger)
     else await requireMigrated(config, place, logger)
-    const service = assemble(config, logger, place, version, await loadBridge(config))
+    const service = assemble(config, logger, place, version, await loadBridge(config), exporting)
     await patiently(config, logger, service.probe)
     return service
   } catch (error) {
@@ -168,8 +171,10 @@ function assemble(
   place: DatabasePlace,
   version: string,
   makeBridge: typeof createBridge | null,
+  exporting: Exporting | null,
 ): Service {
-  const report = reportTo(logger)
+  const metrics = createMetrics(version)
+  const report = reportTo(logger, metrics.count)
   const database: Database = openDatabase({
     connectionString: place.url,
     writers: writersOf(config),
@@ -228,15 +233,18 @@ function assemble(
       answerBytes: config.TASKFLOW_BODY_LIMIT_BYTES,
     },
     outbound,
+    depths: { interval: config.TASKFLOW_METRICS_INTERVAL },
     listen: { connectionString: place.directUrl },
     keys: { admin: config.TASKFLOW_ADMIN_KEY ?? null, env: config.TASKFLOW_KEY_ENV },
     report,
   })
+  metrics.watch(engine.gauges)
   const bridge = makeBridge?.({ ...bridgeSettings(config), engine, report })
   const shutdown = new AbortController()
   const http = createApp(engine, {
     logger,
     version,
+    metrics,
     shutdown: shutdown.signal,
     ...(publicUrl !== undefined && { publicUrl }),
     inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
@@ -279,6 +287,7 @@ function assemble(
     await outbound.close()
     await database.close()
     await place.embedded?.stop()
+    await exporting?.stop()
   }
 
   return {

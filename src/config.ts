@@ -27,6 +27,13 @@ const text = (description: string) => Type.Optional(Type.String({ minLength: 1, 
 const textOf = (fallback: string, description: string) =>
   Type.String({ default: fallback, minLength: 1, description })
 
+/** One of a few words, with a default. */
+const oneOf = <Word extends string>(words: readonly [Word, ...Word[]], description: string) =>
+  Type.Union(
+    words.map((word) => Type.Literal(word)),
+    { default: words[0], description },
+  )
+
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
 /** Every variable of the service. `.env.example` is held against it by a test. */
@@ -177,6 +184,11 @@ export const configSchema = Type.Object({
   ),
   TASKFLOW_TICK_INTERVAL: duration('PT1S', 'PT0.01S', 'Longest sleep of the wait engine.'),
   TASKFLOW_TICK_BATCH: integer(500, 1, 5_000, 'Due flows fired in one transaction.'),
+  TASKFLOW_METRICS_INTERVAL: duration(
+    'PT15S',
+    'PT0.1S',
+    'How often it is read how much waits in the database, for /metrics.',
+  ),
   TASKFLOW_ALLOW_UNSIGNED_SOURCES: flag(
     false,
     'Let webhook sources be unverified (scheme none): whoever knows their address can send.',
@@ -241,6 +253,13 @@ export const configSchema = Type.Object({
     false,
     'Publish every audit event to taskflow.events.<namespace>.<kind>.',
   ),
+  OTEL_EXPORTER_OTLP_ENDPOINT: text(
+    'URL of an OpenTelemetry collector, as http://127.0.0.1:4318: traces are sent there. Without it there are none. Other variables of OpenTelemetry (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS) hold too.',
+  ),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: text('The same for traces alone, with its path.'),
+  OTEL_EXPORTER_OTLP_PROTOCOL: oneOf(['http/protobuf', 'http/json'], 'How traces are sent.'),
+  OTEL_TRACES_EXPORTER: oneOf(['otlp', 'none'], 'Whether traces are sent.'),
+  OTEL_SDK_DISABLED: flag(false, 'Send no traces, whatever else is set.'),
 })
 
 export type Config = Readonly<Static<typeof configSchema>>
@@ -385,6 +404,15 @@ function conflicts(config: Config): string[] {
     )
   }
   found.push(...settingFaults(config))
+  for (const name of [
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+  ] as const) {
+    const url = config[name]
+    if (url !== undefined && !(/^https?:\/\//.test(url) && URL.canParse(url))) {
+      found.push(`${name}=${url} cannot be used: it must be like http://127.0.0.1:4318.`)
+    }
+  }
   for (const name of ['DATABASE_URL', 'DATABASE_URL_DIRECT'] as const) {
     const url = config[name]
     // The value may hold a password: it is not repeated.

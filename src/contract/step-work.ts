@@ -101,10 +101,16 @@ const ClaimedStepSchema = answerBody(
     flow: ref(ClaimedFlowSchema),
     checkpoint: Type.Optional(ref(JsonValueSchema)),
     signal: Type.Optional(ref(JsonValueSchema)),
+    traceparent: Type.Optional(
+      Type.String({
+        description: 'The W3C trace context of what added the step: link what runs it to it.',
+        examples: ['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'],
+      }),
+    ),
   },
   {
     description:
-      'A step to run. `checkpoint` is there when an attempt before left one; `signal` when the step follows a wait: what ended it, or null.',
+      'A step to run. `checkpoint` is there when an attempt before left one; `signal` when the step follows a wait: what ended it, or null; `traceparent` when the request that added it had one.',
     example: exampleClaimed,
   },
 )

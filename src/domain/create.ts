@@ -9,6 +9,7 @@ import { type JsonObject, jsonBytes } from './json.ts'
 import { mergeLabels } from './labels.ts'
 import type { NewStep, StepDefaults, StepRecord } from './step.ts'
 import type { Timestamp } from './time.ts'
+import type { Traceparent } from './trace.ts'
 
 /** A flow as it is asked for. */
 export interface NewFlow {
@@ -42,13 +43,19 @@ export interface NewFlow {
  * @param defaults what its controller says of steps, when there are any.
  */
 export function createFlow(
-  place: { id: string; shard: number; namespace: string; actor: string },
+  place: {
+    id: string
+    shard: number
+    namespace: string
+    actor: string
+    traceparent?: Traceparent | null
+  },
   input: NewFlow,
   now: Timestamp,
   limits: DomainLimits,
   defaults: StepDefaults | null = null,
 ): { flow: FlowRecord; events: FlowEvent[]; steps: StepRecord[] } {
-  const { id, shard, namespace, actor } = place
+  const { id, shard, namespace, actor, traceparent = null } = place
   const state = input.state ?? {}
   const labels = mergeLabels({}, input.labels ?? {}, limits.labels)
   const bytes = jsonBytes(state)
@@ -79,6 +86,7 @@ export function createFlow(
     wake_at: null,
     last_xid: '0',
     hooked: false,
+    traceparent,
     state_bytes: bytes,
     open_steps: 0,
     created_at: now,

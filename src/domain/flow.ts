@@ -2,6 +2,7 @@
 
 import type { JsonObject } from './json.ts'
 import type { Timestamp } from './time.ts'
+import type { Traceparent } from './trace.ts'
 import type { Wait } from './wait.ts'
 
 export const flowStatuses = [
@@ -34,8 +35,8 @@ export function isTerminal(status: FlowStatus): boolean {
 
 /**
  * A flow without its state: what a batch locks and what `decide` looks at. Columns and members have
- * the same names; `cancel_reason`, `wake_at`, `state_bytes`, `open_steps`, `last_xid`, `hooked` and `shard` are
- * not shown on the wire.
+ * the same names; `cancel_reason`, `wake_at`, `state_bytes`, `open_steps`, `last_xid`, `hooked`,
+ * `traceparent` and `shard` are not shown on the wire.
  */
 export interface FlowControl {
   id: string
@@ -60,6 +61,8 @@ export interface FlowControl {
   last_xid: string
   /** Whether hooks were ever set on this one flow; kept by the store. */
   hooked: boolean
+  /** The trace of the last change that had one, or null. */
+  traceparent: Traceparent | null
   /** An upper bound of the state's size as JSON, in bytes. */
   state_bytes: number
   /** Managed steps that are not settled; none count once the flow has ended. */

@@ -2,6 +2,7 @@
 
 import type { JsonValue } from './json.ts'
 import type { Timestamp } from './time.ts'
+import type { Traceparent } from './trace.ts'
 import { branchFor, type SignalTarget, type Wait } from './wait.ts'
 
 export const signalOutcomes = ['buffered', 'delivered', 'expired'] as const
@@ -47,6 +48,8 @@ export interface SignalRecord {
   received_at: Instant
   /** When it stops being kept; null when it was delivered at once. */
   expires_at: Timestamp | null
+  /** The trace of what sent it, or null. */
+  traceparent: Traceparent | null
   /** Of `deliver: all`, while there are more waits to wake. */
   waking: Waking | null
 }

@@ -3,6 +3,7 @@
 import { type JsonObject, type JsonValue, jsonEqual } from './json.ts'
 import type { RetryPolicy, RetrySpec } from './retry.ts'
 import type { Timestamp } from './time.ts'
+import type { Traceparent } from './trace.ts'
 import type { TimeSpec } from './wait.ts'
 
 export const stepStatuses = ['pending', 'running', 'succeeded', 'failed', 'cancelled'] as const
@@ -126,6 +127,8 @@ export interface StepRecord {
   signal: { payload?: JsonValue } | null
   settled_token: string | null
   settled_hash: string | null
+  /** The trace of what added it, or null. */
+  traceparent: Traceparent | null
 }
 
 export const attemptOutcomes = [
@@ -220,6 +223,7 @@ export interface StepHome {
   shard: number
   namespace: string
   controller_id: string
+  traceparent: Traceparent | null
 }
 
 /** Points of priority when nobody says: in the middle, so that others can come before it and after. */
@@ -269,5 +273,6 @@ export function blankStep(flow: StepHome, id: string, at: Timestamp): StepRecord
     signal: null,
     settled_token: null,
     settled_hash: null,
+    traceparent: flow.traceparent,
   }
 }

@@ -7,7 +7,7 @@ import type { JsonObject } from '../domain/json.ts'
 import type { StepRecord } from '../domain/step.ts'
 import type { Changes, Locked, Saved } from '../store/batch.ts'
 import { refText } from '../store/idempotency.ts'
-import type { Reply, SignalReply } from './change.ts'
+import type { Caller, Reply, SignalReply } from './change.ts'
 import {
   type ChangeEntry,
   type CreateEntry,
@@ -68,7 +68,7 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
   return { changes, verdicts }
 
   function judge(entry: Entry): Verdict {
-    work.causedBy(entry.caller)
+    work.causedBy(causeOf(entry))
     switch (entry.type) {
       case 'create':
         return create(entry)
@@ -205,6 +205,13 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
       expires_at: new Date(Date.parse(locked.now) + replyLifetime).toISOString(),
     })
   }
+}
+
+/** Whom a change is put down to. A kept signal that is delivered by itself acts for whoever sent it. */
+function causeOf(entry: Entry): Caller {
+  const { caller } = entry
+  if (entry.type !== 'redeliver' || entry.signal.traceparent === null) return caller
+  return { traceparent: entry.signal.traceparent, ...caller }
 }
 
 function verdictOf(verdict: SignalVerdict): Verdict {

@@ -4,6 +4,7 @@ import type { Outcome } from '../domain/command.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { SignalOutcome, SignalRecord } from '../domain/signal.ts'
 import type { StepRecord } from '../domain/step.ts'
+import type { Traceparent } from '../domain/trace.ts'
 
 /** Who asks. The namespace comes from the caller's credential, never from a request. */
 export interface Caller {
@@ -12,6 +13,8 @@ export interface Caller {
   actor: string
   /** How many deliveries of hooks led to this request, one after the other; 0 when absent. */
   depth?: number
+  /** The trace that the request is a part of; kept with what it changes. None when absent. */
+  traceparent?: Traceparent
   /** The only owner whose flows the caller sees and makes; all other flows do not exist for it. Any when absent. */
   owner_session_key?: string
   /** Who asks for the flows that it makes, when its credential says so. */

@@ -31,6 +31,7 @@ import { type Fired, firedOf, fireEntry } from './fired.ts'
 import { createLane } from './lane.ts'
 import { dueRequest, lockRequest } from './lock-request.ts'
 import type { Report } from './notice.ts'
+import { observed } from './observed-transactions.ts'
 import { createQueue, type Task } from './queue.ts'
 import type { SignalLimits } from './signalling.ts'
 import { createTransactor, type Transaction } from './transaction.ts'
@@ -85,7 +86,7 @@ const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 
 export function createCommitter(options: CommitterOptions): Committer {
   const { scope, limits, report } = options
-  const transact = createTransactor(scope, limits, report)
+  const transact = observed(createTransactor(scope, limits, report), report)
   // The server's lines give each its turn, those of the queue do not.
   const queue = createQueue<Pending>(options.batchSize, (starved) => runSlow([starved]))
   const slowLane = createLane(slowLanes)

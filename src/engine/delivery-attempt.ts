@@ -2,6 +2,7 @@
 
 import { nextAttemptAfter, retryAfterMillis } from '../domain/delivery-schedule.ts'
 import { liveSecrets } from '../domain/signing-secret.ts'
+import type { Traceparent } from '../domain/trace.ts'
 import type { ClaimedDelivery } from '../store/delivery-queue.ts'
 import type { AttemptResult } from '../store/delivery-results.ts'
 import type { OutboundAnswer, OutboundRequest } from './outbound.ts'
@@ -21,6 +22,7 @@ const keptBytes = 2_048
 export function requestOf(
   delivery: ClaimedDelivery,
   identity: SenderIdentity,
+  traceparent: Traceparent | null,
 ): Pick<OutboundRequest, 'url' | 'headers' | 'body'> {
   const { id, now, secrets, url, type, flow_id, depth } = delivery
   const content = JSON.parse(delivery.body) as { timestamp: string }
@@ -46,6 +48,7 @@ export function requestOf(
       ...(flow_id !== null && { 'ce-subject': flow_id }),
       'ce-time': timestamp,
       'taskflow-depth': String(depth),
+      ...(traceparent !== null && { traceparent }),
     },
   }
 }

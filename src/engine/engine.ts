@@ -9,10 +9,12 @@ import { type Change, createCommitter } from './committer.ts'
 import type { Controllers } from './controllers.ts'
 import { type Credentials, createCredentials } from './credentials.ts'
 import { createDeliveries, type Deliveries } from './deliveries.ts'
+import { createDepthLoop } from './depths.ts'
 import { createEvents, type Events } from './events.ts'
 import { createExplain, type Explain } from './explain.ts'
 import { createFeedPositions } from './feed-position.ts'
 import { createFlows, type Flows } from './flows.ts'
+import type { EngineGauges } from './gauges.ts'
 import { createReadiness, type Readiness } from './health.ts'
 import { createHints, type HintOptions } from './hints.ts'
 import { createHookDispatcher, type HookDispatcher } from './hook-dispatcher.ts'
@@ -126,6 +128,8 @@ export interface EngineOptions {
   outbound: Pick<Outbound, 'send'>
   /** Event streams open at a time. */
   streams: { total: number; perCaller: number }
+  /** How often it is read how much waits in the database, in milliseconds. */
+  depths: { interval: number }
   listen: HintOptions
   /** See `CredentialOptions` and `createBindings`. Everybody may do everything when absent. */
   keys?: { admin: string | null; env: string }
@@ -135,6 +139,8 @@ export interface EngineOptions {
 /** The engine with the handles by which the process runs it. */
 export interface RunningEngine extends Engine {
   dispatcher: HookDispatcher
+  /** What the metrics show of this moment. */
+  gauges(): EngineGauges
   /** A background job that publishes every audit event; whoever makes it starts and stops it. */
   publisher(options: PublisherOptions): Publisher
   /** Keeps a message of a broker that can never become a signal. Throws `unavailable`. */
@@ -154,6 +160,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const committer = createCommitter({ scope, limits, report, ...options.commit })
   const hints = createHints(options.listen, report)
   committer.onCommit((changes) => hints.publish('flows', idsOf(changes)))
+  committer.onCommit((changes) => report({ type: 'changes_committed', changes }))
   const watch = createWatch(scope, committer, hints, report)
   const read = createFlowReader(scope, options.readsInFlight)
   const stepBytes = options.steps.bytes
@@ -193,7 +200,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
     deliveries: options.hooks.retention,
     failed_deliveries: options.hooks.failed_retention,
   }
-  const signals = createSignals(scope, committer, options.signals, stepBytes, () => waker.nudge(0))
+  const signals = createSignals(scope, committer, options.signals, stepBytes, report, () =>
+    waker.nudge(0),
+  )
   const links = createLinks(scope, signals)
   const steps = createSteps({ scope, flows, links, stepBytes })
   const queue = createStepQueue({
@@ -201,6 +210,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     claims,
     steps,
     stepBytes,
+    report,
     onReleased(step, delay) {
       if (step.ready) onReady([step])
       else stepSweeper.nudge(delay)
@@ -229,6 +239,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     push.executor,
     push.cancelNotices,
     credentials.loop,
+    createDepthLoop(scope, options.depths.interval, report),
     ...createSweepers(scope, retention, report),
   ]
 
@@ -275,6 +286,13 @@ export function createEngine(options: EngineOptions): RunningEngine {
         rescued_total: stepSweeper.status().rescued_total,
       },
     }),
+    gauges: () => ({
+      ...committer.status(),
+      claims_waiting: claims.waiting(),
+      streams: streams.count(),
+      listen: hints.status(),
+      pools: { writer: poolOf(scope.writer), reader: poolOf(scope.reader) },
+    }),
     ready: readiness.check,
     start() {
       for (const loop of loops) loop.start()
@@ -293,4 +311,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
 /** Only read when somebody is to be told. */
 function* idsOf(changes: readonly Change[]): Iterable<string> {
   for (const { flow } of changes) yield flow.id
+}
+
+function poolOf(pool: Scope['writer']): EngineGauges['pools']['writer'] {
+  const { totalCount, idleCount, waitingCount, options } = pool
+  return { used: totalCount - idleCount, idle: idleCount, waiting: waitingCount, size: options.max }
 }

@@ -18,6 +18,7 @@ import { createLoop } from './loop.ts'
 import type { Report } from './notice.ts'
 import type { Outbound, OutboundAnswer } from './outbound.ts'
 import { createReceiverSlots, slotLimits } from './receiver-slots.ts'
+import { spanEnd, traceDelivery } from './traced-requests.ts'
 
 export interface HookDispatcherOptions {
   scope: Scope
@@ -142,14 +143,25 @@ export function createHookDispatcher(options: HookDispatcherOptions): HookDispat
   function send(delivery: ClaimedDelivery): void {
     slots.take(delivery.lane)
     const { signal } = stopping
+    const began = performance.now()
+    const span = traceDelivery(delivery)
     const sent = Promise.resolve()
-      .then(() => outbound.send({ ...requestOf(delivery, identity), timeout_ms: timeout, signal }))
+      .then(() => {
+        const request = requestOf(delivery, identity, span?.traceparent ?? delivery.traceparent)
+        return outbound.send({ ...request, timeout_ms: timeout, signal })
+      })
       .catch((cause: unknown): OutboundAnswer => {
         report({ type: 'delivery_not_sent', delivery_id: delivery.id, cause })
         return { failure: 'protocol', message: 'The request cannot be made.', latency_ms: 0 }
       })
-      .then((answer) => resultOf(delivery, answer, random()))
+      .then((answer) => {
+        span?.end(spanEnd(answer))
+        return resultOf(delivery, answer, random())
+      })
       .then((result) => {
+        const seconds = (performance.now() - began) / 1000
+        const outcome = result?.outcome ?? 'aborted'
+        report({ type: 'delivery_attempted', result: outcome, seconds })
         ended.push({ delivery, result })
         recorder.nudge(0)
       })

@@ -42,8 +42,10 @@ export function createLoop({ name, pass, interval, report }: LoopOptions): Loop 
         pause = Math.min(await pass(), interval)
         if (failures > 0) report({ type: 'loop_recovered', loop: name, failures })
         failures = 0
+        report({ type: 'loop_passed', loop: name, failed: false })
       } catch (cause) {
         failures++
+        report({ type: 'loop_passed', loop: name, failed: true })
         // The first of a row, then ever more rarely: an outage must not flood the log.
         if ((failures & (failures - 1)) === 0) {
           report({ type: 'loop_failed', loop: name, failures, cause })

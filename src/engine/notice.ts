@@ -1,8 +1,11 @@
 // Everything the service tells its operators, as data. One place renders it.
 
 import type { Logger } from 'pino'
+import type { Measurement } from './measurement.ts'
 
-export type Notice =
+export type Notice = Told | Measurement
+
+type Told =
   | { type: 'connection_failed'; error: Error }
   /** A transaction was rolled back and is tried again, in halves when it had several commands. */
   | { type: 'batch_retried'; commands: number; cause: unknown }
@@ -55,7 +58,7 @@ export type Report = (notice: Notice) => void
 
 type Rendering = { level: 'debug' | 'info' | 'warn' | 'error'; message: string }
 
-const renderings: { [Type in Notice['type']]: Rendering } = {
+const renderings: { [Type in Told['type']]: Rendering } = {
   connection_failed: { level: 'warn', message: 'a database connection failed' },
   batch_retried: { level: 'warn', message: 'a transaction was rolled back and is tried again' },
   commit_in_doubt: { level: 'warn', message: 'the answer to a COMMIT was lost and was looked up' },
@@ -116,9 +119,22 @@ const renderings: { [Type in Notice['type']]: Rendering } = {
   },
 }
 
-/** Renders notices to the log. */
-export function reportTo(logger: Logger): Report {
-  return ({ type, ...data }) => {
+/** Whether a notice is only counted, and never told. */
+export function isMeasurement(notice: Notice): notice is Measurement {
+  return !Object.hasOwn(renderings, notice.type)
+}
+
+/** Everything that can be told, by its type, with the level of its line in the log. */
+export const noticeLevels: ReadonlyMap<Told['type'], Rendering['level']> = new Map(
+  (Object.keys(renderings) as Told['type'][]).map((type) => [type, renderings[type].level]),
+)
+
+/** Renders notices to the log, and everything to the metrics. */
+export function reportTo(logger: Logger, count: Report): Report {
+  return (notice) => {
+    count(notice)
+    if (isMeasurement(notice)) return
+    const { type, ...data } = notice
     const { level, message } = renderings[type]
     const { cause, error, ...rest } = data as { cause?: unknown; error?: unknown }
     const err = cause ?? error

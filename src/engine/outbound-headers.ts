@@ -7,7 +7,7 @@ const maxHeaders = 20
 
 const maxValue = 1024
 
-/** Headers that frame a message, belong to one connection, or unlock something else. */
+/** Headers that frame a message, belong to one connection, unlock something else, or tell of its trace. */
 const reserved = new Set([
   'accept-encoding',
   'connection',
@@ -19,6 +19,8 @@ const reserved = new Set([
   'host',
   'keep-alive',
   'te',
+  'traceparent',
+  'tracestate',
   'trailer',
   'transfer-encoding',
   'upgrade',

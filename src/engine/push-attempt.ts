@@ -14,6 +14,7 @@ import { badAnswer, type Health, judgeAnswer, type PushError, type Verdict } fro
 import { type PushWire, stepRequest } from './push-request.ts'
 import type { StepQueue } from './step-queue.ts'
 import type { OutcomeInput, Steps } from './steps.ts'
+import { spanEnd, tracePush } from './traced-requests.ts'
 
 type Controller = PushClaim['controller']
 
@@ -141,14 +142,20 @@ export function createPushAttempt(options: PushAttemptOptions): PushAttempt {
       const { timeout_ms, now } = controller
       const timeout = Math.min(timeout_ms, step.timeouts?.start_to_close ?? timeout_ms)
       const until = performance.now() + timeout_ms + leaseMargin
+      const began = performance.now()
+      const span = tracePush(step, controller.url)
+      const { traceparent } = span ?? step
       try {
         const answer = await outbound.send({
-          ...stepRequest(step, controller, now, wire, userAgent),
+          ...stepRequest(step, controller, now, wire, userAgent, traceparent),
           timeout_ms: timeout,
           max_answer_bytes: options.answerBytes,
           signal,
         })
+        span?.end(spanEnd(answer))
         const { verdict, health } = judgeAnswer(answer, Date.now())
+        const seconds = (performance.now() - began) / 1000
+        report({ type: 'push_attempted', result: verdict.type, seconds })
         const { spare } = judged(health, verdict.type === 'not_now' ? verdict.delay : 0)
         if (health === 'unreached' && spare) {
           await insist(until, () => queue.release(callerOf(step), step.id, tokenOf(step), 0))

@@ -2,6 +2,7 @@
 
 import { liveSecrets } from '../domain/signing-secret.ts'
 import type { Timestamp } from '../domain/time.ts'
+import type { Traceparent } from '../domain/trace.ts'
 import type { ControllerReading } from '../store/controllers.ts'
 import type { CancelNotice } from '../store/pushed-steps.ts'
 import type { ClaimedStep } from '../store/step-queue.ts'
@@ -26,6 +27,7 @@ export function stepRequest(
   now: Timestamp,
   wire: PushWire,
   userAgent: string,
+  traceparent: Traceparent | null,
 ): Request {
   const body = wire.write(step)
   return {
@@ -34,6 +36,7 @@ export function stepRequest(
     headers: {
       ...commonHeaders(`${step.id}-${step.claims}`, body, controller, now, userAgent),
       'taskflow-attempt': String(step.attempt),
+      ...(traceparent !== null && { traceparent }),
     },
   }
 }

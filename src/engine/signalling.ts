@@ -210,6 +210,7 @@ export function createSignalling(work: Workspace, limits: SignalLimits): Signall
         delivered_count: 0,
         received_at: locked.instant,
         expires_at: null,
+        traceparent: caller.traceparent ?? null,
         waking: null,
       }
       // A flow that this batch made waits for nothing yet.

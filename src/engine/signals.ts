@@ -17,6 +17,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { StartIfAbsent } from './entry.ts'
 import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
+import type { Report } from './notice.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import { originOf } from './sight.ts'
 import { type FlowAsked, mintSteps } from './step-input.ts'
@@ -102,6 +103,7 @@ export function createSignals(
   committer: Committer,
   settings: SignalSettings,
   stepBytes: number,
+  report: Report,
   onWaking: () => void,
 ): Signals {
   async function get(caller: Caller, id: string): Promise<SignalRecord> {
@@ -150,6 +152,7 @@ export function createSignals(
         if_match: options.if_match ?? null,
       })
       if (reply.signal.waking !== null) onWaking()
+      if (!reply.replayed) report({ type: 'signal_received', outcome: reply.outcome })
       return fateOf(reply)
     },
 

@@ -11,6 +11,7 @@ import { createLoop } from './loop.ts'
 import type { Report } from './notice.ts'
 import { leaseMargin, type PushAttempt } from './push-attempt.ts'
 import { type Breaker, createBreaker } from './push-breaker.ts'
+import { waitsOf } from './step-queue.ts'
 
 export interface StepExecutor {
   /** Tells that there may be steps to push; null: anywhere. */
@@ -189,6 +190,9 @@ export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
       report({ type: 'push_claim_failed', controller_id: target.id, cause })
     }
     take(target, (found?.steps.length ?? 0) - room)
+    if (found !== null && found.steps.length > 0) {
+      report({ type: 'steps_claimed', by: 'push', waits: waitsOf(found.steps) })
+    }
     if (found !== null) for (const step of found.steps) send(target, found.controller, step)
   }
 

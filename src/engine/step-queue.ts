@@ -17,6 +17,7 @@ import {
 import type { Caller, ChangeOptions } from './change.ts'
 import { gather } from './gather.ts'
 import { type KeyedReply, keyedChange } from './keyed-change.ts'
+import type { Report } from './notice.ts'
 import { isNarrow } from './sight.ts'
 import type { ClaimedStep, ClaimRequest, StepClaims } from './step-claims.ts'
 import { refuseLargeValue } from './step-input.ts'
@@ -51,6 +52,7 @@ export interface StepQueueOptions {
   claims: StepClaims
   steps: Steps
   stepBytes: number
+  report: Report
   /** Told when a step was given back that can be claimed, or must be looked at, in so many milliseconds. */
   onReleased: (step: StepRecord, delay: number) => void
 }
@@ -59,7 +61,7 @@ export interface StepQueueOptions {
 const beatsAtOnce = 200
 
 export function createStepQueue(options: StepQueueOptions): StepQueue {
-  const { scope, claims, steps, stepBytes, onReleased } = options
+  const { scope, claims, steps, stepBytes, report, onReleased } = options
   let beats = 0
 
   const renew = gather<Heartbeat & { namespace: string; n: number }, HeartbeatAnswer | null>({
@@ -86,8 +88,13 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
   }
 
   return {
-    claim: async (caller, request, signal) =>
-      claims.claim(caller, claimInSight(caller, request), signal),
+    async claim(caller, request, signal) {
+      const claimed = await claims.claim(caller, claimInSight(caller, request), signal)
+      if (claimed.length > 0) {
+        report({ type: 'steps_claimed', by: 'worker', waits: waitsOf(claimed) })
+      }
+      return claimed
+    },
     waiting: claims.waiting,
 
     async heartbeat(caller, stepId, leaseToken, { progress, checkpoint }) {
@@ -151,4 +158,14 @@ function claimInSight(caller: Caller, request: ClaimRequest): ClaimRequest {
     })
   }
   return controllers === undefined ? { ...request, controllers: [...allowed] } : request
+}
+
+/** How long steps had been ready when they were claimed, in seconds. */
+export function waitsOf(steps: readonly StepRecord[]): number[] {
+  return steps.flatMap(({ rank, priority, started_at }) => {
+    if (rank === null || started_at === null) return []
+    // A point of priority stands for a second in the order of claims.
+    const ready = Date.parse(rank) - priority * 1000
+    return [Math.max(0, Date.parse(started_at) - ready) / 1000]
+  })
 }

@@ -23,6 +23,9 @@ export interface SweepReport {
   ended: number
 }
 
+/** Attempts that ended without a report. */
+type Lost = Record<'lease_expired' | 'timed_out', number>
+
 export interface StepSweeper {
   /** Acts on everything due at `now` (the database's now when absent). */
   sweep(now?: Timestamp): Promise<SweepReport>
@@ -84,7 +87,8 @@ export function createStepSweeper(
       if (groups.length < batchSize) break
     }
     for (;;) {
-      const { found, saved, final } = await rescue(query)
+      const { found, saved, final, lost } = await rescue(query)
+      if (found > 0) report({ type: 'leases_lost', ...lost })
       total.rescued += saved
       rescued += saved
       const ended = await Promise.all(final.map(end))
@@ -100,15 +104,17 @@ export function createStepSweeper(
     now: Timestamp | null
     from: Timestamp | null
     limit: number
-  }): Promise<{ found: number; saved: number; final: StepRecord[] }> {
+  }): Promise<{ found: number; saved: number; final: StepRecord[]; lost: Lost }> {
     return inTransaction(scope, async (runner) => {
       const { now, steps } = await lockDueSteps(runner, query)
       const again: StepRecord[] = []
       const attempts: AttemptRecord[] = []
       const final: StepRecord[] = []
+      const lost: Lost = { lease_expired: 0, timed_out: 0 }
       for (const step of steps) {
         const due = stepDue(step, now)
         if (due.type === 'none') continue
+        if (due.type === 'attempt_over') lost[due.outcome]++
         const next =
           due.type === 'attempt_over' && !step.cancel_requested
             ? retried(step, due.outcome, due.error, now, Math.random())
@@ -124,7 +130,7 @@ export function createStepSweeper(
         await updateSteps(runner, again)
         await insertAttempts(runner, attempts)
       }
-      return { found: steps.length, saved: again.length, final }
+      return { found: steps.length, saved: again.length, final, lost }
     })
   }
 

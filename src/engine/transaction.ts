@@ -31,16 +31,17 @@ export type Transaction =
   | { outcome: 'rolled_back'; cause: unknown; stale: boolean; locked: Locked | null }
   | { outcome: 'unknown'; cause: unknown }
 
+export type Transact = (
+  request: LockRequest,
+  itemsFor: (locked: Locked) => readonly Item[],
+) => Promise<Transaction>
+
 /**
  * A function that runs one transaction: locks what is requested, decides the entries and saves.
  *
  * Throws only what `planBatch` throws, with everything rolled back.
  */
-export function createTransactor(
-  scope: Scope,
-  limits: SignalLimits,
-  report: Report,
-): (request: LockRequest, itemsFor: (locked: Locked) => readonly Item[]) => Promise<Transaction> {
+export function createTransactor(scope: Scope, limits: SignalLimits, report: Report): Transact {
   return async (request, itemsFor) => {
     let client: BatchClient
     try {

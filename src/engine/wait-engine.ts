@@ -139,6 +139,7 @@ export function createWaitEngine(options: WaitEngineOptions): WaitEngine {
     lastTickAt = now ?? new Date().toISOString()
     lastReport = total
     fired += total.resumed + total.cancelled
+    if (total.scanned > 0) report({ type: 'tick_ended', ...total })
     return total
   }
 

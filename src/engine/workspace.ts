@@ -9,6 +9,7 @@ import { type FlowRecord, type FlowStatus, isTerminal } from '../domain/flow.ts'
 import { statusAfter } from '../domain/hook.ts'
 import type { StatePatch } from '../domain/json.ts'
 import type { StepDefaults, StepRecord } from '../domain/step.ts'
+import type { Traceparent } from '../domain/trace.ts'
 import type { Changes, Locked } from '../store/batch.ts'
 import type { EventRow } from '../store/events.ts'
 import type { NewHookRow } from '../store/hooks.ts'
@@ -96,6 +97,7 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     replies: [],
   }
   let depth = 0
+  let trace: Traceparent | null = null
 
   function addWaiter(waiter: Waiter): void {
     const text = matchText(waiter.namespace, waiter)
@@ -111,12 +113,23 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
 
   /** Keeps events that hooks may want: most batches have none. */
   function offer(before: FlowStatus, flow: DecidedFlow, events: readonly FlowEvent[]): void {
-    const { id: flow_id, shard, hooked } = flow
+    const { id: flow_id, shard, hooked, traceparent } = flow
     if (!locked.hooks && !hooked) return
     let status = before
     for (const { revision, kind, actor, at } of events) {
       status = statusAfter(kind, status)
-      changes.hook_events.push({ flow_id, shard, revision, kind, status, actor, at, depth, hooked })
+      changes.hook_events.push({
+        flow_id,
+        shard,
+        revision,
+        kind,
+        status,
+        actor,
+        at,
+        depth,
+        hooked,
+        ...(traceparent !== null && { traceparent }),
+      })
     }
   }
 
@@ -174,7 +187,11 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
           (status === 'pending' || status === 'running'),
       ),
     defaults: (flow) => defaults.get(keyText(flow.namespace, flow.controller_id)) ?? null,
-    decide: (flow, command, actor) => decide(flow, command, actor, locked.now, limits),
+    decide(flow, command, actor) {
+      // What nobody traces leaves the trace of what came before it.
+      const traced = trace === null ? flow : { ...flow, traceparent: trace }
+      return decide(traced, command, actor, locked.now, limits)
+    },
     apply,
     isNew: (id) => changes.inserts.some((flow) => flow.id === id),
     isClosing: (id) =>
@@ -187,9 +204,10 @@ export function createWorkspace(locked: Locked, limits: DomainLimits): Workspace
     },
     causedBy(caller) {
       depth = (caller.depth ?? 0) + 1
+      trace = caller.traceparent ?? null
     },
     create(place, { namespace, actor }, input, hooks = []) {
-      const origin = { ...place, namespace, actor }
+      const origin = { ...place, namespace, actor, traceparent: trace }
       const said = defaults.get(keyText(namespace, input.controller_id)) ?? null
       const made = createFlow(origin, input, locked.now, limits, said)
       const { flow, events } = made

@@ -4,6 +4,7 @@ import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
 import type { Engine } from '../engine/engine.ts'
+import { createMetrics, type Metrics } from '../engine/metrics.ts'
 import { createTool } from '../tool/tool.ts'
 import { guardRoutes } from './access.ts'
 import type { RouteContext } from './context.ts'
@@ -27,6 +28,7 @@ import { inboundRoutes } from './routes/inbound.ts'
 import { linkRoutes } from './routes/links.ts'
 import { memoRoutes } from './routes/memos.ts'
 import { messageRoutes } from './routes/messages.ts'
+import { metricsRoutes } from './routes/metrics.ts'
 import { outcomeRoutes } from './routes/outcomes.ts'
 import { rootRoutes } from './routes/root.ts'
 import { signalRoutes } from './routes/signals.ts'
@@ -39,8 +41,10 @@ import { createServer, type ServerOptions } from './server.ts'
 import { createSse, defaultSse, type SseOptions } from './sse.ts'
 import { validatorCompiler } from './validation.ts'
 
-export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
+export interface AppOptions extends Omit<ServerOptions, 'schemas' | 'requests'> {
   version: string
+  /** Of its own when absent, and told of nothing but its requests. */
+  metrics?: Metrics
   /** Aborts when the service stops: long polls answer at once. */
   shutdown: AbortSignal
   /** The address that third parties reach the service under, without a slash at its end. */
@@ -71,11 +75,13 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     streams,
     hosts = null,
     toolHorizon,
+    metrics: _,
     ...server
   } = options
+  const metrics = options.metrics ?? createMetrics(version)
   // Each long poll listens to it; they are bounded by the connections.
   setMaxListeners(0, shutdown)
-  const app = createServer({ ...server, schemas: components })
+  const app = createServer({ ...server, requests: metrics.requests, schemas: components })
   const compile = validatorCompiler(components)
   const tool = createTool({
     engine,
@@ -84,6 +90,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
   })
   const context: RouteContext = {
     engine,
+    metrics,
     shutdown,
     publicUrl,
     inboundBytes: inboundBytes ?? server.limits.body_bytes,
@@ -122,6 +129,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     toolRoutes,
     engineRoutes,
     healthRoutes,
+    metricsRoutes,
   ]) {
     app.register(routes, context)
   }

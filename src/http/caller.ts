@@ -5,6 +5,7 @@ import type { Grant } from '../domain/binding.ts'
 import type { Caller } from '../engine/change.ts'
 import type { Identity } from '../engine/credentials.ts'
 import { depthOf } from './depth.ts'
+import { traceOf } from './plugins/watch-requests.ts'
 
 /** Who sent a request to a route that is not open, with all that it is held to. */
 export function identityOf({ identity }: FastifyRequest): Identity {
@@ -16,7 +17,13 @@ export function identityOf({ identity }: FastifyRequest): Identity {
 export function callerOf(request: FastifyRequest): Caller {
   const { caller } = identityOf(request)
   const depth = depthOf(request)
-  return depth === 0 ? caller : { ...caller, depth }
+  const traceparent = traceOf(request)
+  if (depth === 0 && traceparent === null) return caller
+  return {
+    ...caller,
+    ...(depth > 0 && { depth }),
+    ...(traceparent !== null && { traceparent }),
+  }
 }
 
 /** What the caller of a request is allowed. */

@@ -2,11 +2,13 @@
 
 import type { Engine } from '../engine/engine.ts'
 import type { BodyReader } from '../engine/inbound.ts'
+import type { Metrics } from '../engine/metrics.ts'
 import type { Tool } from '../tool/tool.ts'
 import type { Sse } from './sse.ts'
 
 export interface RouteContext {
   engine: Engine
+  metrics: Metrics
   /** Aborts when the service stops: long polls answer at once. */
   shutdown: AbortSignal
   /** What stands before the paths that third parties are given; empty when it is not configured. */

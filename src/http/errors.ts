@@ -8,6 +8,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The error that was answered with a 5xx, for the request's log line. */
     fault: unknown
+    /** The code of the problem that was answered. */
+    problem: string | null
   }
 }
 
@@ -141,6 +143,7 @@ export function sendProblem(
     path: shownPath(request),
     body: request.body,
   })
+  request.problem = shown.code
   if (problem.status >= 500) request.fault = shown.cause ?? shown
   for (const header of answerHeaders) reply.removeHeader(header)
   const seconds = retryAfter(shown)

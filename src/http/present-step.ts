@@ -52,7 +52,7 @@ export function presentError(error: JsonValue): StepFailure | null {
 }
 
 export function presentClaimed(step: ClaimedStep): ClaimedStepBody {
-  const { flow_id, lease_token, checkpoint, signal, controller_id } = step
+  const { flow_id, lease_token, checkpoint, signal, controller_id, traceparent } = step
   if (lease_token === null) throw new Error('a step was claimed without a token')
   const { goal, state, labels } = step.flow
   return {
@@ -60,6 +60,7 @@ export function presentClaimed(step: ClaimedStep): ClaimedStepBody {
     lease_token: leaseToken({ flow_id, token: lease_token }),
     flow: { id: flow_id, controller_id, goal, state, labels },
     ...(checkpoint !== null && { checkpoint }),
+    ...(traceparent !== null && { traceparent }),
     ...(signal !== null && { signal: signal.payload ?? null }),
   }
 }

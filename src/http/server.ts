@@ -10,8 +10,10 @@ import {
 } from 'fastify'
 import type { TSchema } from 'typebox'
 import { FlowError } from '../domain/errors.ts'
+import type { RequestMetrics } from '../engine/request-metrics.ts'
 import { parseBody, readBodies, refuseBody, refuseEncoding } from './body.ts'
 import { lateHandler, pathOf, sendProblem, shownPath } from './errors.ts'
+import { watchRequests } from './plugins/watch-requests.ts'
 import { problemPages } from './problem-pages.ts'
 import { answerRawError } from './raw-errors.ts'
 import { requestIdHeader, requestIdOf } from './request-id.ts'
@@ -30,6 +32,8 @@ declare module 'fastify' {
      * `whileWanted`.
      */
     longPoll?: boolean
+    /** Asked for all the time by machines: no span is made of it. */
+    untraced?: boolean
     /** The path holds a secret: logs and problems show the route's pattern instead. */
     secretPath?: boolean
     /** A POST without a body has none, where others have `{}`; every JSON value is a body here. */
@@ -44,6 +48,8 @@ declare module 'fastify' {
 export interface ServerOptions {
   /** Receives one line per request, with `request_id`. Make it with `redactedPaths`. */
   logger: FastifyBaseLogger
+  /** Counts the requests; nobody does when absent. */
+  requests?: RequestMetrics
   /** The level of the lines of requests that went well, `info` when absent. 4xx are `info`, 5xx `error`. */
   requestLogLevel?: 'info' | 'debug'
   limits: {
@@ -169,6 +175,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.server.on('checkExpectation', (request, response) => app.routing(request, response))
 
   app.decorateRequest('fault', null)
+  app.decorateRequest('problem', null)
+  app.decorateRequest('span', null)
   app.decorateRequest('handlerTimer', undefined)
   for (const schema of options.schemas ?? []) app.addSchema(schema)
   app.setValidatorCompiler(validatorCompiler(options.schemas ?? []))
@@ -176,6 +184,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.setErrorHandler(fail)
   readBodies(app)
 
+  // First, so that what is refused by the others is seen too.
+  if (options.requests !== undefined) watchRequests(app, options.requests)
   const routes = routeTable()
   watchRoutes(app, routes, timeouts.handler)
   let closing = false

@@ -12,6 +12,7 @@ import {
   type MessageMap,
   type NatsMessage,
   readMessage,
+  senderOf,
   UnmappedMessage,
 } from './message.ts'
 
@@ -75,7 +76,7 @@ export function createIntake(options: IntakeOptions): (delivery: Delivery) => Pr
   async function settle(delivery: Delivery, key: string): Promise<Settlement> {
     const message: NatsMessage = { ...delivery, fallback_id: key }
     try {
-      await signals.send(caller, readMessage(message, limits, map))
+      await signals.send(senderOf(caller, message), readMessage(message, limits, map))
       return { kind: 'ack' }
     } catch (error) {
       const code = error instanceof FlowError ? error.code : 'internal'

@@ -8,6 +8,8 @@ import { isId } from '../domain/id.ts'
 import type { JsonObject, JsonValue } from '../domain/json.ts'
 import { parseJsonText } from '../domain/json-text.ts'
 import { fillTemplate, type Template } from '../domain/template.ts'
+import { readTraceparent } from '../domain/trace.ts'
+import type { Caller } from '../engine/change.ts'
 import type { SignalInput } from '../engine/signals.ts'
 
 /** A message, however it came. */
@@ -34,6 +36,12 @@ export interface MessageLimits {
 /** A message whose templates find nothing to read. */
 export class UnmappedMessage extends Error {
   override readonly name = 'UnmappedMessage'
+}
+
+/** Who sends a message: the caller of the bridge, in the trace that the message is a part of. */
+export function senderOf(caller: Caller, { headers }: Pick<NatsMessage, 'headers'>): Caller {
+  const traceparent = readTraceparent(headers['traceparent'])
+  return traceparent === null ? caller : { ...caller, traceparent }
 }
 
 /** Where the server and the field's clients put the sender's id. */

@@ -6,7 +6,7 @@ import { errorMembers, FlowError } from '../domain/errors.ts'
 import type { JsonObject } from '../domain/json.ts'
 import type { Caller } from '../engine/change.ts'
 import type { Signals } from '../engine/signals.ts'
-import { type MessageLimits, readMessage } from './message.ts'
+import { type MessageLimits, readMessage, senderOf } from './message.ts'
 import { headersOf } from './stream.ts'
 
 export interface ResponderOptions {
@@ -71,7 +71,9 @@ async function fateOf(
       headers: headersOf(request.headers),
       data: request.data,
     }
-    return signalReceipt(await signals.send(caller, readMessage(message, limits, null)))
+    return signalReceipt(
+      await signals.send(senderOf(caller, message), readMessage(message, limits, null)),
+    )
   } catch (error) {
     if (error instanceof FlowError) {
       return { error: error.code, message: error.message, ...errorMembers(error) }

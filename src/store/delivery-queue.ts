@@ -5,6 +5,7 @@ import type { EventKind } from '../domain/event.ts'
 import type { FlowStatus } from '../domain/flow.ts'
 import type { SigningSecret } from '../domain/signing-secret.ts'
 import type { Timestamp } from '../domain/time.ts'
+import type { Traceparent } from '../domain/trace.ts'
 import { type Runner, rows, type Scope } from './db.ts'
 import { type Sql, sql } from './sql.ts'
 
@@ -22,6 +23,7 @@ export interface HookEvent {
   depth: number
   /** Whether the flow has hooks of its own. */
   hooked: boolean
+  traceparent?: Traceparent
 }
 
 const wireTime = (column: Sql) =>
@@ -67,17 +69,17 @@ export async function queueDeliveries(
     sql`
       with q as (
         insert into deliveries (id, shard, hook_id, flow_id, lane, revision, depth, ordered, namespace,
-          type, status, created_at, next_attempt_at, body)
+          type, status, created_at, next_attempt_at, traceparent, body)
         select ${deliveryId}, f.shard, h.id, f.id, h.lane, e.revision, e.depth, h.ordered, f.namespace,
           'flow.' || e.kind, 'pending', date_trunc('milliseconds', now()),
-          date_trunc('milliseconds', now()),
+          date_trunc('milliseconds', now()), e.traceparent,
           json_build_object('type', 'flow.' || e.kind, 'timestamp', e.at, 'data',
             case h.payload
               when 'full' then json_build_object(${thin}, 'payload', ${eventPayload}, 'flow', ${flowAsJson})
               else json_build_object(${thin}) end)
         from json_to_recordset(${JSON.stringify(events)}::json) as e(
           flow_id uuid, shard smallint, revision integer, kind text, status text, actor text, at text,
-          depth smallint, hooked boolean)
+          depth smallint, hooked boolean, traceparent text)
         join flows f on f.id = e.flow_id and f.shard = e.shard
         cross join lateral (
           select n.id, n.lane, n.ordered, n.payload, n.kinds from hooks n
@@ -142,6 +144,8 @@ export interface ClaimedDelivery {
   depth: number
   type: string
   flow_id: string | null
+  /** The trace of the change that it tells of. */
+  traceparent: Traceparent | null
   /** What to send, as JSON. */
   body: string
   url: string
@@ -213,7 +217,8 @@ export async function claimDeliveries(
           when 'blocked' then greatest(j.before_at, ${time} + interval '1 second') end
       from judged j where d.id = j.id and d.shard = j.shard
       returning j.fate, d.id, d.shard, d.lease_token, d.lane, d.hook_id,
-        d.attempt - d.attempts_before as attempts, d.depth, d.type, d.flow_id, d.body::text as body,
+        d.attempt - d.attempts_before as attempts, d.depth, d.type, d.flow_id, d.traceparent,
+        d.body::text as body,
         j.url, j.secrets, ${time} as now`,
   )
   const dead = found.filter(({ fate }) => fate === 'dead')

@@ -32,6 +32,7 @@ export const controlColumns = [
   'wake_at',
   'last_xid',
   'hooked',
+  'traceparent',
   'state_bytes',
   'open_steps',
   'created_at',
@@ -135,6 +136,7 @@ const changingColumns = [
   ['closed_at', 'timestamptz'],
   ['state_bytes', 'integer'],
   ['open_steps', 'integer'],
+  ['traceparent', 'text'],
 ] as const satisfies readonly ArrayColumn[]
 
 const newFlowColumns = [
@@ -199,7 +201,7 @@ export async function updateFlows(
           current_step = c.current_step, cancel_requested = c.cancel_requested is true,
           cancel_reason = c.cancel_reason, labels = c.labels, last_xid = c.last_xid, updated_at = c.updated_at,
           closed_at = c.closed_at, state_bytes = c.state_bytes,
-          open_steps = c.open_steps,
+          open_steps = c.open_steps, traceparent = c.traceparent,
           state = case
             when c.state is not null then c.state
             when c.patch is not null then (f.state || c.patch)

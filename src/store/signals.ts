@@ -2,6 +2,7 @@
 
 import type { Instant, SignalDelivery, SignalRecord } from '../domain/signal.ts'
 import type { Timestamp } from '../domain/time.ts'
+import type { Traceparent } from '../domain/trace.ts'
 import type { SignalTarget } from '../domain/wait.ts'
 import { type Runner, rows } from './db.ts'
 import { raw, sql } from './sql.ts'
@@ -27,6 +28,7 @@ export interface SignalRow {
   delivered_count: number
   received_at: Instant
   expires_at: Timestamp | null
+  traceparent: Traceparent | null
   waking: boolean
   wake_before: Instant | null
   woken_since: Instant | null
@@ -42,7 +44,7 @@ export const signalColumns = raw(
     's.id, s.shard, s.namespace, s.kind, s.topic, s.correlation_id, s.name, s.flow_id, s.wait_id',
     // As text: SQL null is no payload, and the text null is one.
     's.source, s.sender_id, s.actor, s.payload::text as payload, s.deliver, s.outcome',
-    `s.deliveries, s.delivered_count, ${instant('s.received_at')} as received_at, s.expires_at`,
+    `s.deliveries, s.delivered_count, ${instant('s.received_at')} as received_at, s.expires_at, s.traceparent`,
     `s.waking, ${instant('s.wake_before')} as wake_before, ${instant('s.woken_since')} as woken_since, s.woken_wait`,
   ].join(', '),
 )
@@ -65,6 +67,7 @@ export function signalOf(row: SignalRow): SignalRecord {
     delivered_count: row.delivered_count,
     received_at: row.received_at,
     expires_at: row.expires_at,
+    traceparent: row.traceparent,
     waking:
       row.waking && row.wake_before !== null
         ? {
@@ -285,6 +288,7 @@ function rowOf(signal: SignalRecord): Omit<SignalRow, 'payload'> & { payload?: s
     delivered_count: signal.delivered_count,
     received_at: signal.received_at,
     expires_at: signal.expires_at,
+    traceparent: signal.traceparent,
     waking: waking !== null,
     wake_before: waking?.before ?? null,
     woken_since: waking?.after?.since ?? null,
@@ -302,17 +306,17 @@ export async function insertSignals(
     sql`
       insert into signals (id, shard, namespace, kind, topic, correlation_id, name, flow_id, wait_id,
         source, sender_id, actor, payload, deliver, outcome, deliveries, delivered_count,
-        received_at, expires_at, waking, wake_before, woken_since, woken_wait)
+        received_at, expires_at, traceparent, waking, wake_before, woken_since, woken_wait)
       select s.id, s.shard, s.namespace, s.kind, s.topic, s.correlation_id, s.name, s.flow_id,
         s.wait_id, s.source, s.sender_id, s.actor, s.payload::json, s.deliver, s.outcome,
-        s.deliveries, s.delivered_count, s.received_at, s.expires_at, s.waking, s.wake_before, s.woken_since,
-        s.woken_wait
+        s.deliveries, s.delivered_count, s.received_at, s.expires_at, s.traceparent, s.waking,
+        s.wake_before, s.woken_since, s.woken_wait
       from json_to_recordset(${JSON.stringify(signals.map(rowOf))}::json) as s(
         id uuid, shard smallint, namespace text, kind text, topic text, correlation_id text,
         name text, flow_id uuid, wait_id uuid, source text, sender_id text, actor text,
         payload text, deliver text, outcome text, deliveries jsonb, delivered_count integer,
-        received_at timestamptz, expires_at timestamptz, waking boolean, wake_before timestamptz,
-        woken_since timestamptz, woken_wait uuid)
+        received_at timestamptz, expires_at timestamptz, traceparent text, waking boolean,
+        wake_before timestamptz, woken_since timestamptz, woken_wait uuid)
       where s.flow_id is null or exists (select 1 from flows f where f.id = s.flow_id)`,
   )
 }

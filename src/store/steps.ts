@@ -48,6 +48,7 @@ const columns = [
   ['signal', 'jsonb'],
   ['settled_token', 'uuid'],
   ['settled_hash', 'text'],
+  ['traceparent', 'text'],
 ] as const satisfies readonly (ArrayColumn & readonly [keyof StepRecord, string])[]
 
 export const stepColumns: readonly string[] = columns.map(([name]) => name)
@@ -65,6 +66,7 @@ const fixed: readonly string[] = [
   'runtime',
   'input',
   'created_at',
+  'traceparent',
 ]
 /** What is left out of a parameter is null, or false: the server need not read what is not there. */
 const given = (alias: string, [name, type]: (typeof columns)[number]) =>

@@ -29,7 +29,13 @@ for (const status of ['finished', 'failed', 'cancelled'] as const) {
 
 const step: StepRecord = {
   ...blankStep(
-    { id: id(1), shard: shardToken(7), namespace: 'default', controller_id: 'kate/inbox' },
+    {
+      id: id(1),
+      shard: shardToken(7),
+      namespace: 'default',
+      controller_id: 'kate/inbox',
+      traceparent: null,
+    },
     id(9),
     start,
   ),

@@ -109,6 +109,8 @@ describe('the pages of docs/', () => {
     'nats',
     'hooks',
     'push',
+    'metrics',
+    'traces',
   ])('docs/%s.md begins with curl', (name) => {
     const [first] = blocksOf(textOf(`docs/${name}.md`))
     expect(first?.info).toBe('sh run')

@@ -3,7 +3,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { createLoop, type Loop } from '../../src/engine/loop.ts'
 import type { Notice } from '../../src/engine/notice.ts'
-import { until } from '../support/engine.ts'
+import { toldTo, until } from '../support/engine.ts'
 
 const loops: Loop[] = []
 afterEach(async () => {
@@ -16,7 +16,7 @@ function open(pass: (n: number) => Promise<number>, interval = 60_000) {
   const loop = createLoop({
     name: 'test',
     interval,
-    report: (notice) => notices.push(notice),
+    report: toldTo(notices),
     pass: () => pass(++passes),
   })
   loops.push(loop)

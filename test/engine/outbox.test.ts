@@ -181,6 +181,7 @@ describe('a delivery', () => {
       hooked,
       state_bytes,
       open_steps,
+      traceparent: ____,
       ...shown
     } = flow
     expect([last_xid, hooked, state_bytes, open_steps]).not.toContain(undefined)

@@ -11,6 +11,7 @@ import {
   openSession,
   type Session,
   type TestEngine,
+  toldTo,
   until,
 } from '../support/engine.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
@@ -43,7 +44,7 @@ function listenAt(url: string, more: { patience?: number } = {}): TestHints {
   const heard: (string[] | null)[] = []
   const hints = createHints(
     { connectionString: url, testEvery: 60, patience: 400, ...more },
-    (notice) => notices.push(notice),
+    toldTo(notices),
   )
   hints.subscribe('flows', (keys) => heard.push(keys === null ? null : [...keys]))
   hints.start()

@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import { FlowError } from '../../src/domain/errors.ts'
 import { parseTemplate, type Template } from '../../src/domain/template.ts'
-import { type NatsMessage, readMessage, UnmappedMessage } from '../../src/nats/message.ts'
+import { type NatsMessage, readMessage, senderOf, UnmappedMessage } from '../../src/nats/message.ts'
 
 const limits = { body_bytes: 1_000, json_depth: 8 }
 const flowId = '019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c15'
@@ -21,6 +21,17 @@ const template = (text: string): Template => {
 
 const signal = { topic: 'payment.settled', correlation_id: 'order-42' }
 const target = { kind: 'external_event', ...signal }
+
+test('its sender is the caller of the bridge, in the trace of the message', () => {
+  const caller = { namespace: 'default', actor: 'nats' }
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  expect(senderOf(caller, message('{}'))).toBe(caller)
+  expect(senderOf(caller, message('{}', { headers: { traceparent: 'none' } }))).toBe(caller)
+  expect(senderOf(caller, message('{}', { headers: { traceparent } }))).toEqual({
+    ...caller,
+    traceparent,
+  })
+})
 
 describe('a bare message', () => {
   test('has what POST /signals has', () => {

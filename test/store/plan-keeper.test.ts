@@ -37,6 +37,7 @@ const signal: SignalRecord = {
   delivered_count: 0,
   received_at: samples.start,
   expires_at: samples.start,
+  traceparent: null,
   waking: null,
 }
 

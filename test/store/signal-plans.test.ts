@@ -99,6 +99,7 @@ const signal: SignalRecord = {
   delivered_count: 0,
   received_at: now,
   expires_at: now,
+  traceparent: null,
   waking: null,
 }
 const locks = { flows: [], waiters: [query], holders: [], state_room: 1_000, block: false }

@@ -5,6 +5,7 @@ import addFormats from 'ajv-formats'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import { createEngine, type HookSettings, type RunningEngine } from '../../src/engine/engine.ts'
+import { createMetrics } from '../../src/engine/metrics.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import type { Outbound } from '../../src/engine/outbound.ts'
 import type { OutboundRules } from '../../src/engine/outbound-url.ts'
@@ -13,7 +14,7 @@ import { createApp } from '../../src/http/app.ts'
 import { createPushWire } from '../../src/http/push-wire.ts'
 import type { SseOptions } from '../../src/http/sse.ts'
 import { openDatabase } from '../../src/store/db.ts'
-import { hookSettings, noReceivers, signalSettings } from './engine.ts'
+import { hookSettings, noReceivers, signalSettings, toldTo } from './engine.ts'
 import { createTestDatabase } from './postgres.ts'
 
 export interface ApiAnswer {
@@ -90,8 +91,11 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
   } = options
   const database = await createTestDatabase()
   const notices: Notice[] = []
+  const metrics = createMetrics('0.0.0')
+  const told = toldTo(notices)
   const report = (notice: Notice) => {
-    notices.push(notice)
+    metrics.count(notice)
+    told(notice)
   }
   const db = openDatabase({
     connectionString: database.url,
@@ -118,15 +122,18 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
       answerBytes: 1_048_576,
     },
     outbound,
+    depths: { interval: 60_000 },
     listen: {},
     keys: { admin: adminKey, env: 'test' },
     report,
   })
+  metrics.watch(engine.gauges)
   const shutdown = new AbortController()
   const app = createApp(engine, {
     logger:
       log === undefined ? pino({ level: 'silent' }) : pino({ level: 'trace' }, { write: log }),
     version: '0.0.0',
+    metrics,
     shutdown: shutdown.signal,
     publicUrl,
     streams: sse,

@@ -12,7 +12,7 @@ import {
   type HookSettings,
   type RunningEngine,
 } from '../../src/engine/engine.ts'
-import type { Notice } from '../../src/engine/notice.ts'
+import { isMeasurement, type Notice, type Report } from '../../src/engine/notice.ts'
 import type { Outbound } from '../../src/engine/outbound.ts'
 import type { PushSettings } from '../../src/engine/push.ts'
 import type { SignalSettings } from '../../src/engine/signals.ts'
@@ -72,6 +72,13 @@ export interface TestEngineOptions extends Partial<Omit<EngineOptions, 'scope' |
   through?: (scope: Scope) => Scope
 }
 
+/** Keeps what is told; what is only counted is left out. */
+export function toldTo(notices: Notice[]): Report {
+  return (notice) => {
+    if (!isMeasurement(notice)) notices.push(notice)
+  }
+}
+
 /** An engine as the service composes it. Its loops do not run until `start`. */
 export function openEngine(url: string, options: TestEngineOptions = {}): TestEngine {
   const { writers = 9, readers = 4, through = (scope: Scope) => scope, ...more } = options
@@ -97,10 +104,11 @@ export function openEngine(url: string, options: TestEngineOptions = {}): TestEn
     hooks: hookSettings,
     push: pushSettings,
     outbound: noReceivers,
+    depths: { interval: 60_000 },
     listen: {},
     ...more,
     scope: through(database.scope),
-    report: (notice) => notices.push(notice),
+    report: toldTo(notices),
   })
   return {
     ...engine,

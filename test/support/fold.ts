@@ -53,6 +53,7 @@ export function shownOf(row: FlowRecord): Folded {
     last_xid: _6,
     hooked: _7,
     state_bytes: _5,
+    traceparent: _8,
     ...shown
   } = row
   return { ...shown, wait: row.wait as JsonValue }

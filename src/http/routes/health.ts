@@ -17,6 +17,7 @@ export const healthRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
   app.get(
     '/health/live',
     {
+      config: { ...open, untraced: true },
       schema: {
         operationId: 'getLiveness',
         tags,
@@ -26,7 +27,6 @@ export const healthRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: noQuery,
         response: { 200: ref(LivenessSchema) },
       },
-      config: open,
     },
     () => ({ status: 'ok' as const }),
   )
@@ -34,6 +34,7 @@ export const healthRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
   app.get(
     '/health/ready',
     {
+      config: { ...open, untraced: true },
       schema: {
         operationId: 'getReadiness',
         tags,
@@ -43,7 +44,6 @@ export const healthRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { 
         querystring: noQuery,
         response: { 200: ref(ReadinessSchema), 503: Type.Unsafe<Problem>(ref(ProblemSchema)) },
       },
-      config: open,
     },
     async (request, reply) => {
       const { ready, checks } = await engine.ready()
