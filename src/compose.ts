@@ -16,6 +16,7 @@ import { pushLanes } from './engine/step-executor.ts'
 import { tickLanes } from './engine/wait-engine.ts'
 import { createApp } from './http/app.ts'
 import { createPushWire } from './http/push-wire.ts'
+import { createMcp } from './mcp/server.ts'
 import type { createBridge } from './nats/bridge.ts'
 import { bridgeSettings } from './nats/settings.ts'
 import { type Database, openDatabase } from './store/db.ts'
@@ -143,6 +144,14 @@ async function loadBridge(config: Config): Promise<typeof createBridge | null> {
   }
 }
 
+/** The names under which the service is meant to be reached. That of all addresses is none. */
+function hostsOf({ HOST, TASKFLOW_MCP_HOSTS = '' }: Config): string[] {
+  const unspecific = ['', '0.0.0.0', '::']
+  return [HOST, ...TASKFLOW_MCP_HOSTS.split(',').map((name) => name.trim())].filter(
+    (name) => !unspecific.includes(name),
+  )
+}
+
 function assemble(
   config: Config,
   logger: Logger,
@@ -228,6 +237,8 @@ function assemble(
     shutdown: shutdown.signal,
     ...(publicUrl !== undefined && { publicUrl }),
     inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
+    mcp: createMcp,
+    hosts: hostsOf(config),
     toolHorizon: config.TASKFLOW_TOOL_TIMER_HORIZON,
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,

@@ -181,19 +181,15 @@ export const ToolAnswerSchema = answerBody(
   },
 )
 
-export const ToolDescriptionSchema = component(
-  'ToolDescription',
-  Type.Unsafe<JsonValue>({}),
-  {
-    description: 'The tool in the words of the host that was asked for.',
-    example: [
-      {
-        type: 'function',
-        function: { name: 'taskflow', description: '…', parameters: { type: 'object' } },
-      },
-    ],
-  },
-)
+export const ToolDescriptionSchema = component('ToolDescription', Type.Unsafe<JsonValue>({}), {
+  description: 'The tool in the words of the host that was asked for.',
+  example: [
+    {
+      type: 'function',
+      function: { name: 'taskflow', description: '…', parameters: { type: 'object' } },
+    },
+  ],
+})
 
 /** How the tool can be described. */
 export const toolFormats = ['json-schema', 'openai', 'anthropic', 'mcp'] as const

@@ -4,9 +4,10 @@ import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { components } from '../contract/components.ts'
 import type { Engine } from '../engine/engine.ts'
-import { createTool } from '../tool/tool.ts'
-import type { RouteContext } from './context.ts'
+import { createTool, type Tool } from '../tool/tool.ts'
+import type { McpSide, RouteContext } from './context.ts'
 import { loopFault } from './depth.ts'
+import { foreignCheck } from './foreign.ts'
 import { bodyReader } from './inbound-body.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { controllerRoutes } from './routes/controllers.ts'
@@ -22,6 +23,7 @@ import { healthRoutes } from './routes/health.ts'
 import { hookRoutes } from './routes/hooks.ts'
 import { inboundRoutes } from './routes/inbound.ts'
 import { linkRoutes } from './routes/links.ts'
+import { mcpRoutes } from './routes/mcp.ts'
 import { memoRoutes } from './routes/memos.ts'
 import { messageRoutes } from './routes/messages.ts'
 import { outcomeRoutes } from './routes/outcomes.ts'
@@ -46,6 +48,10 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas'> {
   inboundBytes?: number
   /** How far ahead agents may put timers, in milliseconds; 30 days when absent. */
   toolHorizon?: number
+  /** Makes what answers MCP; there is none when absent. */
+  mcp?: (tool: Tool, version: string) => McpSide
+  /** Names that the service is reached by, beside those of this machine. */
+  hosts?: readonly string[]
   /** See `defaultSse`. */
   streams?: Partial<SseOptions>
 }
@@ -62,6 +68,8 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     inboundBytes,
     streams,
     toolHorizon,
+    mcp,
+    hosts = [],
     ...server
   } = options
   // Each long poll listens to it; they are bounded by the connections.
@@ -81,6 +89,8 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     readBody: bodyReader({ depth: server.limits.json_depth }),
     sse: createSse({ ...defaultSse, ...streams }, shutdown),
     tool,
+    ...(mcp !== undefined && { mcp: mcp(tool, version) }),
+    isForeign: foreignCheck(publicUrl === '' ? hosts : [...hosts, new URL(publicUrl).hostname]),
   }
   // Before the body is read, and before any answer that is kept for repeats.
   app.addHook('onRequest', (request, _reply, next) => next(loopFault(request)))
@@ -108,6 +118,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     eventRoutes,
     eventStreamRoutes,
     toolRoutes,
+    mcpRoutes,
     engineRoutes,
     healthRoutes,
   ]) {
