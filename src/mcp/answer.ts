@@ -32,10 +32,14 @@ export function isPassing(error: unknown): error is FlowError {
 
 function translate(answer: ToolAnswer): JsonObject {
   const { next_actions, example, ...rest } = answer
+  const waiting = goOnWaiting(answer)
+  // To wait for a flow is to look at it, only better.
+  const others =
+    waiting.length === 0 ? next_actions : next_actions.filter(({ action }) => action !== 'status')
   return {
     ...rest,
     ...(example !== undefined && { example: toCall(example as ToolCallOffer) }),
-    next_actions: [...goOnWaiting(answer), ...next_actions.map(toCall)],
+    next_actions: [...waiting, ...others.map(toCall)],
   }
 }
 

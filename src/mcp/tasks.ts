@@ -26,7 +26,8 @@ interface TaskFlow {
   status: FlowStatus
   revision: number
   wait?: { kind: string; of?: { kind: string }[] }
-  created_at: string
+  /** Absent where it is new, and was created when it was last changed. */
+  created_at?: string
   updated_at: string
 }
 
@@ -107,7 +108,7 @@ function makeTask(flow: TaskFlow, hint: string | null): Task {
     taskId: id,
     status: statusOf(flow),
     statusMessage: hint ?? `${status}, step ${current_step ?? ''}`,
-    createdAt: flow.created_at,
+    createdAt: flow.created_at ?? flow.updated_at,
     lastUpdatedAt: flow.updated_at,
     ttl: null,
     pollInterval,

@@ -101,7 +101,7 @@ function schemaOf(granted: readonly ToolAction[]): JsonObject {
   }
 }
 
-/** A copy without what only validators want: long names, bounds and examples are paid for by the token. */
+/** A copy without what only validators want, nor what its name says: all is paid for by the token. */
 function plain(schema: unknown): JsonValue {
   if (Array.isArray(schema)) return schema.map(plain)
   if (typeof schema !== 'object' || schema === null) return schema as JsonValue
@@ -113,6 +113,6 @@ function plain(schema: unknown): JsonValue {
   return Object.fromEntries(
     Object.entries(schema)
       .filter(([name]) => !unsaid.includes(name))
-      .map(([name, value]) => [name, plain(value)]),
+      .map(([name, value]) => [name, name === 'flow_id' ? { type: 'string' } : plain(value)]),
   )
 }
