@@ -18,6 +18,7 @@ import { tickLanes } from './engine/wait-engine.ts'
 import { localHosts } from './http/access.ts'
 import { createApp } from './http/app.ts'
 import { createPushWire } from './http/push-wire.ts'
+import { createMcp } from './mcp/server.ts'
 import type { createBridge } from './nats/bridge.ts'
 import { bridgeSettings } from './nats/settings.ts'
 import { type Database, openDatabase } from './store/db.ts'
@@ -165,6 +166,14 @@ export function requiredConnections(config: Config): number {
   return writersOf(config) + config.TASKFLOW_READ_CONNECTIONS + 1
 }
 
+/** The names under which the service is meant to be reached. That of all addresses is none. */
+function hostsOf({ HOST, TASKFLOW_MCP_HOSTS = '' }: Config): string[] {
+  const unspecific = ['', '0.0.0.0', '::']
+  return [HOST, ...TASKFLOW_MCP_HOSTS.split(',').map((name) => name.trim())].filter(
+    (name) => !unspecific.includes(name),
+  )
+}
+
 function assemble(
   config: Config,
   logger: Logger,
@@ -249,6 +258,8 @@ function assemble(
     ...(publicUrl !== undefined && { publicUrl }),
     inboundBytes: config.TASKFLOW_INBOUND_LIMIT_BYTES,
     hosts: localHosts(config.HOST, publicUrl),
+    mcp: createMcp,
+    mcpHosts: hostsOf(config),
     toolHorizon: config.TASKFLOW_TOOL_TIMER_HORIZON,
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,

@@ -73,7 +73,7 @@ export const actions: ToolActions = {
     title: 'Look at a flow',
     description: 'A flow: status, state, what it waits for.',
     run: async (context, { flow_id, members }) =>
-      tellFlow(context.session, await ownFlow(context, flow_id), members),
+      tellFlow(context.session, await ownFlow(context, flow_id), { members, created: true }),
   },
   advance: {
     ...change,
