@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { invalid } from '../domain/errors.ts'
 import type { ChangeOptions } from '../engine/change.ts'
+import { isNarrow } from '../engine/sight.ts'
 import { inSession, sessionFault, type ToolSession } from '../tool/session.ts'
 import { callerOf, grantsOf } from './caller.ts'
 import { unconditionalOptions } from './headers.ts'
@@ -17,7 +18,8 @@ export function toolSession(request: FastifyRequest): ToolSession {
   const name = typeof header === 'string' && header !== '' ? header : undefined
   const fault = name === undefined ? null : sessionFault(name)
   if (fault !== null) throw invalid('taskflow-session', 'invalid_value', fault)
-  return { caller: inSession(callerOf(request), name), grants: grantsOf(request) }
+  const caller = callerOf(request)
+  return { caller: inSession(caller, name), grants: grantsOf(request), narrow: isNarrow(caller) }
 }
 
 /**
