@@ -1,7 +1,7 @@
 // What can be typed next: commands and flags from the tree of commands, ids from the service.
 
 import type { Command } from 'commander'
-import { routeActions, toolActions } from '../domain/binding.ts'
+import { grants } from '../domain/binding.ts'
 import { eventKinds } from '../domain/event.ts'
 import { flowStatuses } from '../domain/flow.ts'
 import { signalOutcomes } from '../domain/signal.ts'
@@ -28,7 +28,7 @@ const flagValues: Readonly<Record<string, readonly string[]>> = {
   '--on-timeout': ['resume', 'fail', 'cancel'],
   '--on-conflict': ['fail', 'use_existing'],
   '--deliver': ['one', 'all'],
-  '--action': [...routeActions, ...toolActions.map((action) => `tool:${action}`), 'tool:*', '*'],
+  '--action': grants,
 }
 
 /** Where the ids of an argument are listed. */

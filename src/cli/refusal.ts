@@ -56,7 +56,7 @@ function repairOf(problem: Problem, exit: Exit, base: string, command: string): 
   if (action !== undefined) return commandOf(action)
   if (exit === exits.unauthorised) {
     return problem.code === 'forbidden'
-      ? 'use a key whose binding has this action: taskflow binding list'
+      ? 'use a key whose binding allows it; taskflow binding show self says what this one does'
       : 'give a key with --key or TASKFLOW_KEY; taskflow key create makes one'
   }
   if (problem.retry_after !== undefined) return `the same again in ${problem.retry_after} s`

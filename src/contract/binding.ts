@@ -292,6 +292,7 @@ export const SelfSchema = answerBody(
     },
   },
 )
+export type Self = Static<typeof SelfSchema>
 
 export const bindingComponents = [
   BindingSchema,

@@ -52,7 +52,7 @@ export function createMetrics(version: string): Metrics {
  * no empty lines, and the end is marked. Not by the registry itself: asked for OpenMetrics once, it leaves
  * the counters without their `_total` in the other format from then on.
  */
-export function asOpenMetrics(text: string): string {
+function asOpenMetrics(text: string): string {
   const counters = new Set(
     [...text.matchAll(/^# TYPE (\S+)_total counter$/gm)].map(([, name]) => name),
   )

@@ -23,7 +23,7 @@ export interface RequestMetrics {
   ended(measure: RequestMeasure): void
 }
 
-const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const buckets = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]
 
 export function createRequestMetrics(registry: Registry): RequestMetrics {
   const registers = [registry]

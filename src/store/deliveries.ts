@@ -55,6 +55,7 @@ export const deliveryColumns = [
   'lease_token',
   'created_at',
   'settled_at',
+  'traceparent',
   'body',
 ] as const
 

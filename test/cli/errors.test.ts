@@ -126,7 +126,7 @@ describe('what the service refuses', () => {
 
   it.each([
     [401, 'unauthenticated', 5, '--key'],
-    [403, 'forbidden', 5, 'taskflow binding list'],
+    [403, 'forbidden', 5, 'taskflow binding show self'],
     [410, 'gone', 3, 'taskflow'],
     [422, 'idempotency_mismatch', 4, '/problems/'],
     [503, 'overloaded', 1, 'again in 2 s'],

@@ -62,6 +62,7 @@ const commands: string[][] = [
   ['binding', 'delete', id],
   ['key', 'create', '--binding', id, '--expires-in', 'P90D'],
   ['key', 'list', '--binding', id],
+  ['key', 'mint', '--expires-in', 'PT1H', '--action', 'flows:read'],
   ['key', 'revoke', 'k1', '--binding', id],
   ['engine', 'show'],
   ['tick'],
@@ -231,11 +232,11 @@ describe('keys', () => {
     expect(made.out).toBe('tf_test_k1_secret\n')
     expect(made.err).toContain('k1')
     await taskflow(['key', 'revoke', 'k1', '--binding', 'b 1'])
-    await taskflow(['key', 'list', '--binding', 'b 1'])
+    await taskflow(['key', 'list', '--binding', 'b 1', '--json'])
     expect(noter.noted.map(({ method, url, body }) => [method, url, body])).toEqual([
       ['POST', '/bindings/b%201/keys', '{"expires_in":"P1D"}'],
       ['DELETE', '/bindings/b%201/keys/k1', ''],
-      ['GET', '/bindings/b%201/keys', ''],
+      ['GET', '/bindings/b%201', ''],
     ])
   })
 

@@ -145,19 +145,16 @@ describe('in a pipe', () => {
 })
 
 describe('the start', () => {
-  it('takes less than 100 ms beside that of Node.js itself', async () => {
-    const shortest = async (...words: string[]) => {
-      const began = performance.now()
-      await run(process.execPath, words)
-      return performance.now() - began
+  it('takes less than 150 ms', async () => {
+    // Of a processor: the time on the wall is that of whatever else the machine does as well.
+    const spent: number[] = []
+    for (let i = 0; i < 5; i++) {
+      const { err } = await typeLine("TIMEFORMAT='%U %S'; time taskflow --version > /dev/null")
+      const [user = Number.NaN, system = Number.NaN] = err.trim().split(' ').map(Number)
+      spent.push(1000 * (user + system))
     }
-    // By turns, so that whatever else the machine does is in both.
-    let [ours, bare] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
-    for (let i = 0; i < 12; i++) {
-      ours = Math.min(ours, await shortest(cli, '--version'))
-      bare = Math.min(bare, await shortest('-e', '0'))
-    }
-    expect(ours - bare).toBeLessThan(100)
+    expect(Math.min(...spent)).toBeGreaterThan(10)
+    expect(Math.min(...spent)).toBeLessThan(150)
   })
 
   it('loads no package but commander', async () => {

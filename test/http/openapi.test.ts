@@ -94,7 +94,7 @@ describe('the document', () => {
     })
 
     // Answered without asking the engine: the tool first asks whose flows these are.
-    const unasked = ['/health/live', '/tool/taskflow', '/bindings/self']
+    const unasked = ['/health/live', '/metrics', '/tool/taskflow', '/bindings/self']
 
     it('as requests that the service takes', async () => {
       const refused: string[] = []

@@ -32,6 +32,7 @@ const sometimesThere = [
   'ItemProblem.flow_id',
   'ClaimedStep.checkpoint',
   'ClaimedStep.signal',
+  'ClaimedStep.traceparent',
   'CreatedFlow.hooks',
   'DeliveredSignal.signal_id',
   'InputFault.allowed',

@@ -1,5 +1,6 @@
 // `taskflow binding`: who may do what.
 
+import type { Binding, Self } from '../../contract/binding.ts'
 import { type ChangeOptions, changing, sendChange } from '../change.ts'
 import type { Family } from '../family.ts'
 import { gather, objectText, readJson } from '../input.ts'
@@ -9,17 +10,7 @@ import { act } from '../session.ts'
 import type { Column } from '../table.ts'
 import { fields } from '../words.ts'
 
-/** What is shown of one. */
-export interface Binding {
-  id: string
-  name: string
-  namespace?: string
-  owner_session_key?: string | null
-  actions: string[]
-  expires_at?: string | null
-}
-
-export interface CreateBindingOptions {
+interface CreateBindingOptions {
   name?: string
   namespace?: string
   owner?: string
@@ -34,7 +25,7 @@ export interface CreateBindingOptions {
 const columns: readonly Column<Binding>[] = [
   { title: 'ID', text: ({ id }) => id },
   { title: 'NAME', text: ({ name }) => name, shrinks: true },
-  { title: 'NAMESPACE', text: ({ namespace }) => namespace ?? '', shrinks: true },
+  { title: 'NAMESPACE', text: ({ namespace }) => namespace, shrinks: true },
   { title: 'OWNER', text: ({ owner_session_key }) => owner_session_key ?? '', shrinks: true },
   { title: 'ACTIONS', text: ({ actions }) => actions.join(' '), shrinks: true },
   { title: 'EXPIRES', text: ({ expires_at }) => expires_at ?? '' },
@@ -93,11 +84,11 @@ export const addBinding: Family = (program, terminal) => {
   binding
     .command('show <binding>')
     .alias('get')
-    .description('show one')
+    .description('show one; key list shows its keys')
     .action(
       act(terminal, async (session, id: string) => {
         const answer = await session.send({ method: 'GET', path: path('bindings', id) })
-        session.show<Binding>(answer, bindingWords)
+        session.show<Binding | Self>(answer, bindingWords)
       }),
     )
 
@@ -111,13 +102,17 @@ export const addBinding: Family = (program, terminal) => {
   )
 }
 
-function bindingWords(binding: Binding): string[] {
+/** Of one, or of what the caller itself is, which may be no binding at all. */
+function bindingWords(binding: Binding | Self): string[] {
   return fields([
-    ['id', binding.id],
+    ['id', 'id' in binding ? binding.id : binding.binding_id],
     ['name', binding.name],
-    ['namespace', binding.namespace ?? null],
-    ['owner', binding.owner_session_key ?? null],
+    ['namespace', binding.namespace],
+    ['owner', binding.owner_session_key],
+    ['requester', binding.requester_origin],
+    ['controllers', binding.controllers?.join(' ') ?? null],
+    ['timers', binding.timer_max_horizon],
     ['actions', binding.actions.join(' ')],
-    ['expires', binding.expires_at ?? null],
+    ['expires', 'id' in binding ? binding.expires_at : null],
   ])
 }

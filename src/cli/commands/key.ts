@@ -1,30 +1,37 @@
 // `taskflow key`: the keys of bindings, and the first one of all.
 
 import { randomBytes } from 'node:crypto'
+import type { BindingKey } from '../../contract/binding.ts'
 import { type ChangeOptions, changing, sendChange } from '../change.ts'
 import { misuse } from '../errors.ts'
 import type { Family } from '../family.ts'
-import { objectText } from '../input.ts'
-import { type PageOptions, paged, showList } from '../paging.ts'
-import { path } from '../request.ts'
-import { act } from '../session.ts'
+import { gather, objectText } from '../input.ts'
+import { type Answer, path } from '../request.ts'
+import { act, type Session } from '../session.ts'
 import type { Column } from '../table.ts'
 
-interface Key {
-  id: string
-  created_at?: string
-  expires_at?: string | null
-  last_used_at?: string | null
+interface MintOptions {
+  name?: string
+  expiresIn?: string
+  action?: string[]
+  owner?: string
+  controller?: string[]
+}
+
+interface CreatedKey extends BindingKey {
+  /** Null in the answer to a repeat. */
+  key: string | null
 }
 
 /** 256 bits: as long as the hash that it is kept as. */
 const adminKeyBytes = 32
 
-const columns: readonly Column<Key>[] = [
+const columns: readonly Column<BindingKey>[] = [
   { title: 'ID', text: ({ id }) => id },
-  { title: 'CREATED', text: ({ created_at }) => created_at ?? '' },
+  { title: 'NAME', text: ({ name }) => name ?? '', shrinks: true },
+  { title: 'CREATED', text: ({ created_at }) => created_at },
   { title: 'EXPIRES', text: ({ expires_at }) => expires_at ?? 'never' },
-  { title: 'LAST USED', text: ({ last_used_at }) => last_used_at ?? '' },
+  { title: 'LAST USED', text: ({ last_used_at }) => last_used_at ?? 'never' },
 ]
 
 const examples = `Examples:
@@ -44,6 +51,7 @@ export const addKey: Family = (program, terminal) => {
       .command('create')
       .description('make a key; it is printed once, alone on the standard output')
       .option('--binding <id>', 'the binding that says what it allows')
+      .option('--name <name>', 'what it is for')
       .option('--expires-in <duration>', 'how long it lives, as P90D')
       .option('--admin', 'make up a TASKFLOW_ADMIN_KEY, here and without a service'),
   ).action(
@@ -51,7 +59,12 @@ export const addKey: Family = (program, terminal) => {
       terminal,
       async (
         session,
-        options: ChangeOptions & { binding?: string; expiresIn?: string; admin?: boolean },
+        options: ChangeOptions & {
+          binding?: string
+          name?: string
+          expiresIn?: string
+          admin?: boolean
+        },
       ) => {
         if (options.admin === true) {
           const made = randomBytes(adminKeyBytes).toString('base64url')
@@ -68,32 +81,48 @@ export const addKey: Family = (program, terminal) => {
             'taskflow binding list',
           )
         }
-        const body = objectText({ expires_in: options.expiresIn })
-        const answer = await sendChange(
-          session,
-          path('bindings', options.binding, 'keys'),
-          options,
-          body,
-        )
-        session.show<{ id: string; key: string }>(answer, (made) => [made.key])
-        if (!session.settings.json)
-          session.tell(`The key has the id ${idOf(answer.text)}. It is shown this once.`)
+        const body = objectText({ name: options.name, expires_in: options.expiresIn })
+        const address = path('bindings', options.binding, 'keys')
+        showKey(session, await sendChange(session, address, options, body))
       },
     ),
   )
 
-  paged(
+  changing(
     key
-      .command('list')
-      .alias('ls')
-      .description('list the keys of a binding, without their secrets')
-      .requiredOption('--binding <id>', 'the binding'),
+      .command('mint')
+      .description('make a key from your own that may less, for a time')
+      .option('--name <name>', 'what it is for')
+      .option('--expires-in <duration>', 'how long it lives, as PT1H')
+      .option('--action <action>', 'what it allows; may be repeated', gather)
+      .option('--owner <key>', 'only flows of this owner_session_key')
+      .option('--controller <id>', 'only this controller; may be repeated', gather),
   ).action(
-    act(terminal, async (session, options: PageOptions & { binding: string }) => {
-      const address = path('bindings', options.binding, 'keys')
-      await showList(session, address, {}, options, columns, 'No keys.')
+    act(terminal, async (session, options: ChangeOptions & MintOptions) => {
+      const body = objectText({
+        name: options.name,
+        expires_in: options.expiresIn,
+        actions: options.action,
+        owner_session_key: options.owner,
+        controllers: options.controller,
+      })
+      const address = path('bindings', 'self', 'keys')
+      showKey(session, await sendChange(session, address, options, body))
     }),
   )
+
+  key
+    .command('list')
+    .alias('ls')
+    .description('list the keys of a binding, without their secrets')
+    .requiredOption('--binding <id>', 'the binding')
+    .action(
+      act(terminal, async (session, options: { binding: string }) => {
+        const address = path('bindings', options.binding)
+        const answer = await session.send({ method: 'GET', path: address })
+        session.show<{ keys: BindingKey[] }>(answer, ({ keys }) => session.table(keys, columns))
+      }),
+    )
 
   changing(
     key
@@ -109,7 +138,13 @@ export const addKey: Family = (program, terminal) => {
   )
 }
 
-function idOf(text: string): string {
-  const { id }: { id: string } = JSON.parse(text)
-  return id
+/** The key alone is data: it can be sent to a file, or to where secrets are kept. */
+function showKey(session: Session, answer: Answer): void {
+  const made: CreatedKey = JSON.parse(answer.text)
+  const { key } = made
+  session.show<CreatedKey>(answer, () => (key === null ? [] : [key]))
+  if (session.settings.json) return
+  const shown =
+    key === null ? 'It was shown when it was made, and is not again.' : 'It is shown this once.'
+  session.tell(`The key has the id ${made.id}. ${shown}`)
 }
