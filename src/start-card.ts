@@ -9,6 +9,7 @@ export function startCard(facts: { address: string; place: DatabasePlace }): str
     ['API', address],
     ['Docs', `${address}/docs`],
     ['OpenAPI', `${address}/openapi.json`],
+    ['MCP', `${address}/mcp`],
     ['Health', `${address}/health/ready`],
     ['Database', databaseName(place)],
   ]

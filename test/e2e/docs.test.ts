@@ -109,6 +109,7 @@ describe('the pages of docs/', () => {
     'nats',
     'hooks',
     'push',
+    'agents',
   ])('docs/%s.md begins with curl', (name) => {
     const [first] = blocksOf(textOf(`docs/${name}.md`))
     expect(first?.info).toBe('sh run')
@@ -143,8 +144,8 @@ describe('what the documentation names', () => {
     // What is typed may be misspelt on purpose.
     const prose = all.replace(/^```(sh run|text)\n[\s\S]*?^```/gm, '')
     const named = [...prose.matchAll(/\bTASKFLOW_[A-Z][A-Z_]*\b/g)].map(([name]) => name)
-    // What the reference workers read, and the service does not.
-    const known = [...names, 'TASKFLOW_URL']
+    // What the reference workers, agents and the MCP proxy read, and the service does not.
+    const known = [...names, 'TASKFLOW_URL', 'TASKFLOW_KEY', 'TASKFLOW_SESSION']
     expect(named.filter((name) => !known.includes(name))).toEqual([])
     const documented = rowsOf(textOf('docs/running.md')).filter(([name = '']) =>
       /^[A-Z][A-Z_]+$/.test(name),
