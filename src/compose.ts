@@ -19,6 +19,7 @@ import { localHosts } from './http/access.ts'
 import { createApp } from './http/app.ts'
 import { createCors } from './http/cors.ts'
 import { createPushWire } from './http/push-wire.ts'
+import { createMcp } from './mcp/server.ts'
 import type { createBridge } from './nats/bridge.ts'
 import { bridgeSettings } from './nats/settings.ts'
 import { type Database, openDatabase } from './store/db.ts'
@@ -166,6 +167,14 @@ export function requiredConnections(config: Config): number {
   return writersOf(config) + config.TASKFLOW_READ_CONNECTIONS + 1
 }
 
+/** The names under which the service is meant to be reached. That of all addresses is none. */
+function hostsOf({ HOST, TASKFLOW_MCP_HOSTS = '' }: Config): string[] {
+  const unspecific = ['', '0.0.0.0', '::']
+  return [HOST, ...TASKFLOW_MCP_HOSTS.split(',').map((name) => name.trim())].filter(
+    (name) => !unspecific.includes(name),
+  )
+}
+
 function assemble(
   config: Config,
   logger: Logger,
@@ -276,6 +285,8 @@ function assemble(
       },
     }),
     ...(config.TASKFLOW_SHED_DELAY > 0 && { maxLoopDelay: config.TASKFLOW_SHED_DELAY }),
+    mcp: createMcp,
+    mcpHosts: hostsOf(config),
     toolHorizon: config.TASKFLOW_TOOL_TIMER_HORIZON,
     limits: {
       body_bytes: config.TASKFLOW_BODY_LIMIT_BYTES,

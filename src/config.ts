@@ -275,6 +275,9 @@ export const configSchema = Type.Object({
     'PT1S',
     'How far ahead agents may put timers with the tool; a shorter one of their key wins.',
   ),
+  TASKFLOW_MCP_HOSTS: text(
+    'Names, separated by commas, under which /mcp is reached, beside this machine, HOST and TASKFLOW_PUBLIC_URL.',
+  ),
   NATS_URL: text(
     'nats:// or tls:// URLs of a NATS cluster, separated by commas; the first may have user:password@ or token@. Without it there is no bridge.',
   ),

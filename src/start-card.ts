@@ -14,6 +14,7 @@ export function startCard(facts: {
     ['API', address],
     ['Docs', `${address}/docs`],
     ['OpenAPI', `${address}/openapi.json`],
+    ['MCP', `${address}/mcp`],
     ['Health', `${address}/health/ready`],
     ['Database', databaseName(place)],
   ]

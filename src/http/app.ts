@@ -6,10 +6,11 @@ import { components } from '../contract/components.ts'
 import type { BucketRate } from '../domain/token-bucket.ts'
 import type { Engine } from '../engine/engine.ts'
 import { createMetrics, type Metrics } from '../engine/metrics.ts'
-import { createTool } from '../tool/tool.ts'
+import { createTool, type Tool } from '../tool/tool.ts'
 import { guardRoutes } from './access.ts'
-import type { RouteContext } from './context.ts'
+import type { McpSide, RouteContext } from './context.ts'
 import { loopFault } from './depth.ts'
+import { foreignCheck } from './foreign.ts'
 import { bodyReader } from './inbound-body.ts'
 import { type DocsAccess, registerOpenApi } from './plugins/openapi.ts'
 import { limitAddresses, limitKeys } from './rates.ts'
@@ -29,6 +30,7 @@ import { holdRoutes } from './routes/holds.ts'
 import { hookRoutes } from './routes/hooks.ts'
 import { inboundRoutes } from './routes/inbound.ts'
 import { linkRoutes } from './routes/links.ts'
+import { mcpRoutes } from './routes/mcp.ts'
 import { memoRoutes } from './routes/memos.ts'
 import { messageRoutes } from './routes/messages.ts'
 import { metricsRoutes } from './routes/metrics.ts'
@@ -64,6 +66,10 @@ export interface AppOptions extends Omit<ServerOptions, 'schemas' | 'requests'> 
   maxLoopDelay?: number
   /** Who may read the documentation of the API; everybody when absent. */
   docs?: DocsAccess
+  /** Makes what answers MCP; there is none when absent. */
+  mcp?: (tool: Tool, version: string) => McpSide
+  /** Names that `/mcp` is reached by, beside those of this machine. */
+  mcpHosts?: readonly string[]
   /** See `defaultSse`. */
   streams?: Partial<SseOptions>
   /**
@@ -90,6 +96,8 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     maxLoopDelay,
     docs,
     metrics: _,
+    mcp,
+    mcpHosts = [],
     ...server
   } = options
   const metrics = options.metrics ?? createMetrics(version)
@@ -111,6 +119,10 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     readBody: bodyReader({ depth: server.limits.json_depth }),
     sse: createSse({ ...defaultSse, ...streams }, shutdown),
     tool,
+    ...(mcp !== undefined && { mcp: mcp(tool, version) }),
+    isForeign: foreignCheck(
+      publicUrl === '' ? mcpHosts : [...mcpHosts, new URL(publicUrl).hostname],
+    ),
   }
   // Before the body is read, and before any answer that is kept for repeats.
   app.addHook('onRequest', (request, _reply, next) => next(loopFault(request)))
@@ -145,6 +157,7 @@ export function createApp(engine: Engine, options: AppOptions): FastifyInstance 
     eventStreamRoutes,
     bindingRoutes,
     toolRoutes,
+    mcpRoutes,
     engineRoutes,
     storageRoutes,
     healthRoutes,

@@ -3,8 +3,24 @@
 import type { Engine } from '../engine/engine.ts'
 import type { BodyReader } from '../engine/inbound.ts'
 import type { Metrics } from '../engine/metrics.ts'
+import type { ToolSession } from '../tool/session.ts'
 import type { Tool } from '../tool/tool.ts'
+import type { ForeignCheck } from './foreign.ts'
 import type { Sse } from './sse.ts'
+
+/** What answers requests of MCP, whoever made it: transports do not know each other. */
+export interface McpSide {
+  handle(asked: {
+    request: Request
+    /** The body, parsed. */
+    body: unknown
+    session: ToolSession
+    /** Aborts when the client has its answer or has gone away, and when the service stops. */
+    signal: AbortSignal
+    /** Takes what nobody is told of. */
+    log(error: unknown): void
+  }): Promise<Response>
+}
 
 export interface RouteContext {
   engine: Engine
@@ -21,4 +37,8 @@ export interface RouteContext {
   sse: Sse
   /** What agents call. */
   tool: Tool
+  /** Absent: there is no MCP. */
+  mcp?: McpSide
+  /** Whether a request names this service, and comes from no foreign page. */
+  isForeign: ForeignCheck
 }

@@ -15,6 +15,7 @@ export type ToolFault =
   | 'invalid_argument'
   | 'forbidden'
   | 'no_session'
+  | 'unmatched'
   | 'timer_in_past'
   | 'timer_horizon_exceeded'
 

@@ -6,7 +6,7 @@ import type { ChangeOptions, Reply } from '../engine/change.ts'
 import type { Engine } from '../engine/engine.ts'
 import { done, type ToolAnswer } from './answer.ts'
 import { hintOf, nextCalls } from './next.ts'
-import { renderFlow } from './render.ts'
+import { renderFlow, type Shown } from './render.ts'
 import type { OwnedCaller, ToolSession } from './session.ts'
 
 export type ToolEngine = Pick<Engine, 'flows' | 'signals' | 'events'>
@@ -31,14 +31,10 @@ export async function ownFlow(
 }
 
 /** The answer with a flow: what it is, why it stands still, what can be done. */
-export function tellFlow(
-  session: ToolSession,
-  flow: FlowRecord,
-  members?: readonly string[],
-): ToolAnswer {
+export function tellFlow(session: ToolSession, flow: FlowRecord, shown?: Shown): ToolAnswer {
   const hint = hintOf(flow)
   return done(
-    { flow: renderFlow(flow, members), ...(hint !== null && { hint }) },
+    { flow: renderFlow(flow, shown), ...(hint !== null && { hint }) },
     nextCalls(session, flow),
   )
 }

@@ -5,9 +5,7 @@ import { isTerminal } from '../domain/flow.ts'
 import type { ToolAnswer } from './answer.ts'
 import { ownFlow, type ToolContext, tellFlow } from './context.ts'
 
-/** Hosts cut calls at about 60 seconds. */
-export const longestHold = 50_000
-
+/** Hosts cut calls at about 60 seconds: 50 is the most. */
 export const holdArguments = Type.Object(
   {
     flow_id: Type.String({ minLength: 1, maxLength: 255, description: 'Id of a flow of yours.' }),
@@ -18,16 +16,13 @@ export const holdArguments = Type.Object(
         description: 'The revision you know: any newer one ends the wait.',
       }),
     ),
+    seconds: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 50, description: 'Wait at most so long: 1 to 50, 50.' }),
+    ),
   },
   { additionalProperties: false },
 )
 export type HoldArguments = Static<typeof holdArguments>
-
-/** How long to hold, and what ends it early. */
-export interface Held {
-  ms: number
-  signal: AbortSignal
-}
 
 /**
  * The flow as soon as it has another revision than the one that is known, or as it is when the time
@@ -35,8 +30,8 @@ export interface Held {
  */
 export async function hold(
   context: ToolContext,
-  { flow_id, after_revision }: HoldArguments,
-  { ms, signal }: Held,
+  { flow_id, after_revision, seconds = 50 }: HoldArguments,
+  signal: AbortSignal,
 ): Promise<ToolAnswer> {
   const { engine, session, caller } = context
   const seen = await ownFlow(context, flow_id)
@@ -44,6 +39,6 @@ export async function hold(
   const over = isTerminal(seen.status) || seen.revision !== revision
   const flow = over
     ? seen
-    : await engine.flows.waitFor(caller, flow_id, { revision }, Math.min(ms, longestHold), signal)
+    : await engine.flows.waitFor(caller, flow_id, { revision }, seconds * 1000, signal)
   return { ...tellFlow(session, flow), changed: flow.revision !== revision }
 }

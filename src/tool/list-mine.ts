@@ -48,8 +48,11 @@ export async function listOwn(
   }
   if (inPhase('closed').length === 0) return { flows, next_cursor: null }
   const room = pageSize - flows.length
-  // A full page of open ones: the closed ones begin on the next.
-  if (room === 0) return { flows, next_cursor: 'closed' }
+  if (room === 0) {
+    // A full page of open ones: the closed ones begin on the next, if there are any.
+    const { items } = await read(inPhase('closed'), 1, undefined)
+    return { flows, next_cursor: items.length === 0 ? null : 'closed' }
+  }
   const page = await read(inPhase('closed'), room, phase === 'closed' ? from : undefined)
   flows.push(...page.items)
   return { flows, next_cursor: page.next_cursor === null ? null : `closed.${page.next_cursor}` }

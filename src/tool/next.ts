@@ -2,6 +2,7 @@
 
 import { permits, type ToolAction } from '../domain/binding.ts'
 import { type FlowRecord, isTerminal } from '../domain/flow.ts'
+import { formatDuration } from '../domain/formats.ts'
 import { type Branch, openBranches, type Wait, wakeTimeOf } from '../domain/wait.ts'
 import type { ToolCallOffer } from './answer.ts'
 import type { ToolSession } from './session.ts'
@@ -16,15 +17,21 @@ export function allowed(
 
 /** The calls that are legal on a flow as it is, the most probable first. All of them can be sent as they are. */
 export function nextCalls(session: ToolSession, flow: FlowRecord): ToolCallOffer[] {
-  return allowed(session, legal(flow))
+  return allowed(session, legal(flow, session.caller.timer_max_horizon ?? hour))
 }
 
-function legal({ id, status, wait, cancel_requested }: FlowRecord): ToolCallOffer[] {
+const hour = 3_600_000
+
+function legal(
+  { id, status, wait, cancel_requested }: FlowRecord,
+  horizon: number,
+): ToolCallOffer[] {
   const call = (action: ToolAction): ToolCallOffer => ({ action, flow_id: id })
   if (isTerminal(status)) return [call('events')]
   if (cancel_requested) return [call('cancel')]
   if (status === 'running') {
-    return [{ ...call('wait'), wait_condition: { kind: 'timer', after: 'PT1H' } }, call('finish')]
+    const after = formatDuration(Math.min(hour, horizon))
+    return [{ ...call('wait'), wait_condition: { kind: 'timer', after } }, call('finish')]
   }
   if (status === 'created') return [call('status'), call('cancel')]
   const external = wait === null ? undefined : openBranches(wait).find(isExternal)?.branch

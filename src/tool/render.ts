@@ -14,19 +14,24 @@ const shownPayload = 400
 /** Members that are named when they are left out. */
 const namedMembers = 20
 
+export interface Shown {
+  /** Only these of the state. */
+  members?: readonly string[] | undefined
+  /** When it was created as well: most answers do without. */
+  created?: boolean
+}
+
 /**
  * Goal, state and payloads stand under `untrusted`: they hold what users, agents and third parties
  * wrote, and a model must not take them for instructions.
- *
- * @param members only these of the state.
  */
-export function renderFlow(flow: FlowRecord, members?: readonly string[]): JsonObject {
+export function renderFlow(flow: FlowRecord, { members, created = false }: Shown = {}): JsonObject {
   const { state, left } = excerpt(flow.state, members)
   return {
     ...head(flow),
     ...(flow.wait !== null && { wait: renderWait(flow.wait) }),
     ...(flow.cancel_requested && { cancel_requested: true }),
-    created_at: flow.created_at,
+    ...(created && { created_at: flow.created_at }),
     updated_at: flow.updated_at,
     untrusted: { goal: flow.goal, state },
     ...(left.length > 0 && {
@@ -125,6 +130,8 @@ function excerpt(state: JsonObject, members: readonly string[] | undefined): Exc
   return { state: Object.fromEntries(shown), left }
 }
 
+/** Cut between characters: half of one is no Unicode, and strict readers of JSON refuse the whole answer. */
 function cut(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, length)}…`
+  if (text.length <= length) return text
+  return `${text.slice(0, length).replace(/[\ud800-\udbff]$/, '')}…`
 }

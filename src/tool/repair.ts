@@ -1,6 +1,5 @@
 // Says how to mend a call: which argument, what was meant, and a call that would be right.
 
-import { toolArguments } from '../contract/tool.ts'
 import { type ToolAction, toolActions } from '../domain/binding.ts'
 import type { FlowError, InputFault } from '../domain/errors.ts'
 import type { JsonObject, JsonValue } from '../domain/json.ts'
@@ -60,9 +59,15 @@ export function unknownAction(action: JsonValue | undefined, granted: readonly T
  * The answer to arguments that do not fit. All that is missing is named at once: a model that mends
  * one after the other pays for each.
  */
-export function unfit(action: ToolAction, args: JsonObject, error: FlowError): ToolAnswer {
-  const example = { action, ...fill(examples[action], args) }
-  const { required = [] } = toolArguments[action] as { required?: string[] }
+export function unfit(
+  action: ToolAction | 'await',
+  schema: object,
+  args: JsonObject,
+  error: FlowError,
+): ToolAnswer {
+  const right = action === 'await' ? { flow_id: '…' } : examples[action]
+  const example = { action, ...fill(right, args) }
+  const { required = [], properties = {} } = schema as { required?: string[]; properties?: object }
   const missing = required.filter((name) => !Object.hasOwn(args, name))
   const { errors } = error.detail as { errors?: InputFault[] }
   const fault = errors?.[0]
@@ -82,7 +87,7 @@ export function unfit(action: ToolAction, args: JsonObject, error: FlowError): T
     )
   }
   if (fault === undefined) return refused('invalid_argument', error.message, { example })
-  return refused(faultOf(fault), wordsOf(action, fault), {
+  return refused(faultOf(fault), wordsOf(action, Object.keys(properties), fault), {
     argument: pathOf(fault.pointer),
     ...(fault.did_you_mean !== undefined && { did_you_mean: fault.did_you_mean }),
     ...(fault.allowed !== undefined && { allowed: fault.allowed }),
@@ -108,11 +113,11 @@ function faultOf({ code }: InputFault): ToolFault {
   return code === 'unknown_member' ? 'unknown_argument' : 'invalid_argument'
 }
 
-function wordsOf(action: ToolAction, fault: InputFault): string {
+function wordsOf(action: string, known: readonly string[], fault: InputFault): string {
   if (fault.code === 'unknown_member' && topOf(fault.pointer) !== undefined) {
     const hint =
       fault.did_you_mean === undefined
-        ? `It takes ${Object.keys(toolArguments[action].properties).join(', ')}.`
+        ? `It takes ${known.join(', ')}.`
         : `Did you mean "${fault.did_you_mean}"?`
     const name = pathOf(fault.pointer)
     return `${name.length <= 64 ? `"${name}"` : 'One name'} is no argument of ${action}. ${hint}`

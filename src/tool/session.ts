@@ -7,6 +7,8 @@ import type { Caller } from '../engine/change.ts'
 export interface ToolSession {
   caller: Caller
   grants: readonly Grant[]
+  /** Whether the credential itself, not only the session, keeps the caller to some flows. */
+  narrow: boolean
 }
 
 /** A caller whose owner is known. */

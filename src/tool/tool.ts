@@ -9,7 +9,7 @@ import { actions } from './actions.ts'
 import { refused, type ToolAnswer, ToolRefusal } from './answer.ts'
 import { ownFlow, type ToolContext, type ToolEngine } from './context.ts'
 import { describe, grantedActions } from './describe.ts'
-import { type Held, type HoldArguments, hold, holdArguments } from './hold.ts'
+import { type HoldArguments, hold, holdArguments } from './hold.ts'
 import { type ListedFlows, listOwn } from './list-mine.ts'
 import { allowed, nextCalls } from './next.ts'
 import { invalidValue, unfit, unknownAction } from './repair.ts'
@@ -34,7 +34,7 @@ export interface Tool {
    */
   call(session: ToolSession, call: ToolCall, options?: ChangeOptions): Promise<ToolAnswer>
   /** Waits for a flow to move on, for so long as one call may take. Throws as `call` does. */
-  hold(session: ToolSession, args: JsonObject, held: Held): Promise<ToolAnswer>
+  hold(session: ToolSession, args: JsonObject, signal: AbortSignal): Promise<ToolAnswer>
   /** A page of the session's flows as records. Throws `FlowError` and `ToolRefusal`. */
   list(session: ToolSession, cursor: string | undefined): Promise<ListedFlows>
   grants(session: ToolSession): ToolAction[]
@@ -57,8 +57,10 @@ export function createTool({ engine, judge, horizon }: ToolOptions): Tool {
         'Nobody said whose flows these are: whoever set up this tool must send the header Taskflow-Session, or use a key that has an owner.',
       )
     }
-    const narrow = caller.timer_max_horizon ?? horizon
-    return { engine, session, caller, horizon: Math.min(horizon, narrow), options }
+    const narrow = Math.min(horizon, caller.timer_max_horizon ?? horizon)
+    // What is offered is held to it as well.
+    const within = { ...session, caller: { ...session.caller, timer_max_horizon: narrow } }
+    return { engine, session: within, caller, horizon: narrow, options }
   }
 
   /** Runs it, and turns what was refused into an answer that says what to do about it. */
@@ -97,13 +99,14 @@ export function createTool({ engine, judge, horizon }: ToolOptions): Tool {
       return refused(code, message, {}, allowed(session, [{ action: 'list_mine' }]))
     }
     if (typeof flowId !== 'string') return refused(code, message)
-    const flow = await ownFlow(contextOf(session, options), flowId)
+    const context = contextOf(session, options)
+    const flow = await ownFlow(context, flowId)
     const { status, revision } = flow
     return refused(
       code,
       message,
       { flow: { id: flow.id, status, revision } },
-      nextCalls(session, flow),
+      nextCalls(context.session, flow),
     )
   }
 
@@ -116,7 +119,7 @@ export function createTool({ engine, judge, horizon }: ToolOptions): Tool {
       if (action === undefined) return unknownAction(name, granted)
       const args = present(given)
       const verdict = judges.get(action)?.(args) ?? true
-      if (verdict !== true) return unfit(action, args, verdict.error)
+      if (verdict !== true) return unfit(action, toolArguments[action], args, verdict.error)
       return answered(session, options, args['flow_id'], (context) =>
         // The judge has just said that these are the arguments of this action.
         (actions[action].run as (context: ToolContext, args: unknown) => Promise<ToolAnswer>)(
@@ -126,15 +129,15 @@ export function createTool({ engine, judge, horizon }: ToolOptions): Tool {
       )
     },
 
-    async hold(session, given, held) {
+    async hold(session, given, signal) {
       if (!grantedActions(session.grants).includes('status')) {
         return refused('forbidden', 'You may not look at flows, so not wait for one either.')
       }
       const args = present(given)
       const verdict = judgeHold(args)
-      if (verdict !== true) return unfit('status', args, verdict.error)
+      if (verdict !== true) return unfit('await', holdArguments, args, verdict.error)
       return answered(session, {}, args['flow_id'], (context) =>
-        hold(context, args as HoldArguments, held),
+        hold(context, args as HoldArguments, signal),
       )
     },
 

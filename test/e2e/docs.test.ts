@@ -111,6 +111,7 @@ describe('the pages of docs/', () => {
     'push',
     'metrics',
     'traces',
+    'agents',
   ])('docs/%s.md begins with curl', (name) => {
     const [first] = blocksOf(textOf(`docs/${name}.md`))
     expect(first?.info).toBe('sh run')
@@ -145,8 +146,14 @@ describe('what the documentation names', () => {
     // What is typed may be misspelt on purpose.
     const prose = all.replace(/^```(sh run|text)\n[\s\S]*?^```/gm, '')
     const named = [...prose.matchAll(/\bTASKFLOW_[A-Z][A-Z_]*\b/g)].map(([name]) => name)
-    // What the command line and the reference workers read, and the service does not.
-    const clients = ['TASKFLOW_URL', 'TASKFLOW_KEY', 'TASKFLOW_KEY_FILE', 'TASKFLOW_ADMIN_KEY']
+    // What the command line, the reference workers, agents and the MCP proxy read, and the service does not.
+    const clients = [
+      'TASKFLOW_URL',
+      'TASKFLOW_KEY',
+      'TASKFLOW_KEY_FILE',
+      'TASKFLOW_ADMIN_KEY',
+      'TASKFLOW_SESSION',
+    ]
     const known = [...names, ...clients]
     expect(named.filter((name) => !known.includes(name))).toEqual([])
     const documented = rowsOf(textOf('docs/running.md')).filter(([name = '']) =>

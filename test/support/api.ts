@@ -14,6 +14,7 @@ import type { SignalSettings } from '../../src/engine/signals.ts'
 import { createApp } from '../../src/http/app.ts'
 import { createPushWire } from '../../src/http/push-wire.ts'
 import type { SseOptions } from '../../src/http/sse.ts'
+import { createMcp } from '../../src/mcp/server.ts'
 import { openDatabase } from '../../src/store/db.ts'
 import { hookSettings, noReceivers, signalSettings, toldTo } from './engine.ts'
 import { createTestDatabase } from './postgres.ts'
@@ -141,6 +142,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     metrics,
     shutdown: shutdown.signal,
     publicUrl,
+    mcp: createMcp,
     streams: sse,
     limits: { body_bytes: 1_048_576, json_depth: 32 },
   })

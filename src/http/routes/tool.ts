@@ -12,9 +12,8 @@ import {
 import { invalid } from '../../domain/errors.ts'
 import { needsTool } from '../access.ts'
 import type { RouteContext } from '../context.ts'
-import { unconditionalOptions } from '../headers.ts'
 import { noQuery } from '../params.ts'
-import { toolSession } from '../tool-session.ts'
+import { toolOptions, toolSession } from '../tool-session.ts'
 
 const tags = ['Tool']
 
@@ -54,11 +53,8 @@ export const toolRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { to
           : validatorCompiler(part),
     },
     async (request, reply) => {
-      const answer = await tool.call(
-        toolSession(request),
-        request.body,
-        unconditionalOptions(request),
-      )
+      const session = toolSession(request)
+      const answer = await tool.call(session, request.body, toolOptions(request, session))
       if (answer['replayed'] === true) reply.header('idempotency-replayed', 'true')
       return answer
     },
