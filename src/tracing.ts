@@ -2,7 +2,8 @@
 // reads from the environment itself.
 
 import { type TracerProvider, trace } from '@opentelemetry/api'
-import { type Config, ConfigError } from './config.ts'
+import { ConfigError } from './config.ts'
+import type { Config } from './config-schema.ts'
 
 export interface Exporting {
   /** Sends what is left, as far as it can be sent soon. */

@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { ConfigError, configSchema, envExample, loadConfig } from '../src/config.ts'
+import { ConfigError, envExample, loadConfig } from '../src/config.ts'
+import { configSchema } from '../src/config-schema.ts'
 
 const mistake = (env: Record<string, string>): string => {
   try {

@@ -8,6 +8,7 @@ import { eventComponents } from './event.ts'
 import { explainComponents } from './explain.ts'
 import { flowComponents } from './flow.ts'
 import { flowBatchComponents } from './flow-batch.ts'
+import { flowChangeComponents } from './flow-change.ts'
 import { hookComponents } from './hook.ts'
 import { inboundComponents } from './inbound.ts'
 import type { Component } from './kit.ts'
@@ -27,6 +28,7 @@ import { waitComponents } from './wait.ts'
 
 export const components: readonly Component[] = [
   ...flowComponents,
+  ...flowChangeComponents,
   ...flowBatchComponents,
   ...waitComponents,
   ...signalComponents,

@@ -1,6 +1,6 @@
 // Looks at NATS, where it is used.
 
-import type { Config } from '../config.ts'
+import type { Config } from '../config-schema.ts'
 import { type Check, type Finding, fault } from './finding.ts'
 
 /** Whether the bridge will find what it needs. */

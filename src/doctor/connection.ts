@@ -1,7 +1,7 @@
 // Looks at the database: whether it can be reached, what is wrong with it, and whether the way to it will do.
 
 import { requiredConnections } from '../compose.ts'
-import type { Config } from '../config.ts'
+import type { Config } from '../config-schema.ts'
 import { type DatabaseFacts, inspectDatabase, oldestVersion } from '../store/inspection.ts'
 import { type Passage, tryPassage } from '../store/passage.ts'
 import { databaseFindings } from './database.ts'

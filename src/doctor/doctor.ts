@@ -1,7 +1,7 @@
 // Looks at everything that the service needs, changes nothing, and says what is wrong and what mends it.
 
 import { join } from 'node:path'
-import type { Config } from '../config.ts'
+import type { Config } from '../config-schema.ts'
 import { EmbeddedError } from '../store/embedded-place.ts'
 import { viewEmbedded } from '../store/embedded-view.ts'
 import { checkBroker } from './broker.ts'

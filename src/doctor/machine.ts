@@ -2,7 +2,7 @@
 
 import { statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import type { Config } from '../config.ts'
+import type { Config } from '../config-schema.ts'
 import { type Check, type Finding, fault, warning } from './finding.ts'
 
 /** What package.json asks for. */

@@ -3,7 +3,8 @@
 import { lookup } from 'node:dns/promises'
 import { readFile, stat } from 'node:fs/promises'
 import { isIP } from 'node:net'
-import { type Config, ConfigError, loadConfig } from '../config.ts'
+import { ConfigError, loadConfig } from '../config.ts'
+import type { Config } from '../config-schema.ts'
 import { type Check, type Finding, fault, warning } from './finding.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>

@@ -5,7 +5,8 @@ import type { Command, DecidedFlow } from '../domain/command.ts'
 import { FlowError } from '../domain/errors.ts'
 import type { JsonObject } from '../domain/json.ts'
 import type { StepRecord } from '../domain/step.ts'
-import type { Changes, Locked, Saved } from '../store/batch.ts'
+import type { Changes, Saved } from '../store/batch.ts'
+import type { Locked } from '../store/batch-lock.ts'
 import { refText } from '../store/idempotency.ts'
 import type { Caller, Reply, SignalReply } from './change.ts'
 import {
@@ -240,7 +241,7 @@ function replayOf(
         { key: keep.ref.key },
       )
     }
-    return kept.reply as unknown as Reply | SignalReply
+    return kept.reply as Reply | SignalReply
   }
   if (!locked.idempotency.has(text) || underWay.has(text)) {
     throw new FlowError(

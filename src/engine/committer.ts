@@ -8,7 +8,8 @@ import type { FlowEvent } from '../domain/event.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { StepRecord } from '../domain/step.ts'
 import type { Timestamp } from '../domain/time.ts'
-import type { Locked, Saved } from '../store/batch.ts'
+import type { Saved } from '../store/batch.ts'
+import type { Locked } from '../store/batch-lock.ts'
 import type { Scope } from '../store/db.ts'
 import type { DueQuery } from '../store/due.ts'
 import { faultOf, toFlowError } from '../store/errors.ts'
@@ -34,7 +35,7 @@ import type { Report } from './notice.ts'
 import { observed } from './observed-transactions.ts'
 import { createQueue, type Task } from './queue.ts'
 import type { SignalLimits } from './signalling.ts'
-import { createTransactor, type Transaction } from './transaction.ts'
+import { createTransactor, outcomeUnknown, type Transaction } from './transaction.ts'
 
 export interface CommitterOptions {
   scope: Scope
@@ -342,14 +343,4 @@ function byFlow(...lists: (readonly FlowEvent[])[]): Map<string, FlowEvent[]> {
     }
   }
   return events
-}
-
-/** The error when not even the server could be asked what became of a transaction. */
-function outcomeUnknown(cause: unknown): FlowError {
-  return new FlowError(
-    'unavailable',
-    'It is not known whether this change was saved. Read the flow before you send it again.',
-    { retry_after: 1 },
-    { cause },
-  )
 }

@@ -2,7 +2,6 @@
 // Idempotency-Key.
 
 import { FlowError } from '../domain/errors.ts'
-import type { JsonObject } from '../domain/json.ts'
 import { inTransaction, type Runner, type Scope } from '../store/db.ts'
 import { toFlowError } from '../store/errors.ts'
 import { keepReplies, lockIdempotencyKeys, readReplies, refText } from '../store/idempotency.ts'
@@ -42,8 +41,7 @@ export async function keyedChange<Value extends object>(
       const held = await lockIdempotencyKeys(runner, [ref])
       const [kept] = await readReplies(runner, [ref])
       if (kept !== undefined) {
-        if (kept.fingerprint === fingerprint)
-          return { value: kept.reply as unknown as Value, replayed: true }
+        if (kept.fingerprint === fingerprint) return { value: kept.reply as Value, replayed: true }
         throw new FlowError(
           'idempotency_mismatch',
           'This Idempotency-Key was used for another request. Send a new key for a new request.',
@@ -60,8 +58,7 @@ export async function keyedChange<Value extends object>(
       const value = await work(runner)
       const expires_at = new Date(Date.now() + replyLifetime).toISOString()
       // Records hold nothing that JSON cannot carry.
-      const reply = value as unknown as JsonObject
-      await keepReplies(runner, [{ ...ref, fingerprint, reply, flow_id: null, expires_at }])
+      await keepReplies(runner, [{ ...ref, fingerprint, reply: value, flow_id: null, expires_at }])
       return { value, replayed: false }
     })
   } catch (error) {

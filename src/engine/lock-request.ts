@@ -1,7 +1,7 @@
 // What a batch must lock and read before its entries can be decided.
 
 import { isAhead } from '../domain/signal.ts'
-import type { LockRequest } from '../store/batch.ts'
+import type { LockRequest } from '../store/batch-lock.ts'
 import type { DueQuery } from '../store/due.ts'
 import type { WaiterQuery } from '../store/match-keys.ts'
 import type { KeptQuery } from '../store/signals.ts'

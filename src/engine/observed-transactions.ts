@@ -2,7 +2,7 @@
 // what was due, and which of them ended the waits of traced flows.
 
 import type { Traceparent } from '../domain/trace.ts'
-import type { Locked } from '../store/batch.ts'
+import type { Locked } from '../store/batch-lock.ts'
 import type { Item } from './entry.ts'
 import type { Report } from './notice.ts'
 import { isTracing, startSpan } from './tracing.ts'

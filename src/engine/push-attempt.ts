@@ -10,10 +10,11 @@ import { handOverStep, type PushClaim } from '../store/pushed-steps.ts'
 import type { ClaimedStep } from '../store/step-queue.ts'
 import type { Report } from './notice.ts'
 import type { Outbound } from './outbound.ts'
+import type { OutcomeInput } from './outcome-input.ts'
 import { badAnswer, type Health, judgeAnswer, type PushError, type Verdict } from './push-answer.ts'
 import { type PushWire, stepRequest } from './push-request.ts'
 import type { StepQueue } from './step-queue.ts'
-import type { OutcomeInput, Steps } from './steps.ts'
+import type { Steps } from './steps.ts'
 import { spanEnd, tracePush } from './traced-requests.ts'
 
 type Controller = PushClaim['controller']

@@ -7,8 +7,8 @@ import type { ControllerReading } from '../store/controllers.ts'
 import type { CancelNotice } from '../store/pushed-steps.ts'
 import type { ClaimedStep } from '../store/step-queue.ts'
 import type { OutboundRequest } from './outbound.ts'
+import type { OutcomeInput } from './outcome-input.ts'
 import { signedHeaders } from './signing.ts'
-import type { OutcomeInput } from './steps.ts'
 
 /** The wire of steps, which belongs to the transports: how one is shown, and how its outcome is read. */
 export interface PushWire {

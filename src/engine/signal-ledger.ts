@@ -10,7 +10,8 @@ import {
   type SignalRecord,
 } from '../domain/signal.ts'
 import type { Wait } from '../domain/wait.ts'
-import type { Changes, Locked } from '../store/batch.ts'
+import type { Changes } from '../store/batch.ts'
+import type { Locked } from '../store/batch-lock.ts'
 import { matchText, type NewSignal, senderText } from './entry.ts'
 
 export interface SignalLedger {

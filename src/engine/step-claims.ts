@@ -5,13 +5,13 @@ import type { StepRecord } from '../domain/step.ts'
 import type { Scope } from '../store/db.ts'
 import type { ReadyGroup } from '../store/due-steps.ts'
 import { toFlowError } from '../store/errors.ts'
+import { releaseStep } from '../store/step-leases.ts'
 import {
   type ClaimedStep,
   type ClaimFilter,
   type ClaimSlot,
   claimSteps,
   type GroupPlace,
-  releaseStep,
 } from '../store/step-queue.ts'
 import type { Caller } from './change.ts'
 import type { Committer } from './committer.ts'

@@ -13,7 +13,7 @@ import {
   type HeartbeatAnswer,
   releaseStep,
   renewLeases,
-} from '../store/step-queue.ts'
+} from '../store/step-leases.ts'
 import type { Caller, ChangeOptions } from './change.ts'
 import { gather } from './gather.ts'
 import { type KeyedReply, keyedChange } from './keyed-change.ts'

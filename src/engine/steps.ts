@@ -1,12 +1,10 @@
 // Steps as callers see them: observed and enqueued, settled by their workers, mended by operators, read.
 
-import { createHash } from 'node:crypto'
 import { FlowError, flowNotFound } from '../domain/errors.ts'
 import { flowStatuses, isTerminal } from '../domain/flow.ts'
 import { isId, shardIndexOf } from '../domain/id.ts'
-import { canonicalJson, type JsonValue } from '../domain/json.ts'
+import type { JsonValue } from '../domain/json.ts'
 import { readLeaseToken } from '../domain/lease.ts'
-import type { StepOutcome } from '../domain/outcome.ts'
 import type { AttemptRecord, Observation, StepRecord, StepStatus } from '../domain/step.ts'
 import { leaseLost, stepNotFound } from '../domain/step-errors.ts'
 import type { Scope } from '../store/db.ts'
@@ -16,19 +14,12 @@ import type { Caller, ChangeOptions, Reply } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { Flows } from './flows.ts'
 import { mintId } from './ids.ts'
-import type { LinkSpec, Links } from './links.ts'
+import type { Links } from './links.ts'
 import type { NamespaceQuota } from './namespace-quota.ts'
+import { hashOfOutcome, mintOutcome, type OutcomeInput } from './outcome-input.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import { isNarrow, sightOf } from './sight.ts'
 import { mintStep, refuseLargeValue, type StepInput } from './step-input.ts'
-
-type Of<Kind extends StepOutcome['kind']> = Extract<StepOutcome, { kind: Kind }>
-
-/** The report of a run, before anything is minted for it. */
-export type OutcomeInput =
-  | (Omit<Of<'continue'>, 'next'> & { next: StepInput })
-  | (Omit<Of<'wait'>, 'next' | 'wait_id' | 'link'> & { next?: StepInput; link?: LinkSpec })
-  | Exclude<StepOutcome, { kind: 'continue' | 'wait' }>
 
 /** The answer to a change that is about one step. */
 export type StepReply = Reply & { step: StepRecord }
@@ -127,36 +118,6 @@ export function createSteps({ scope, flows, links, stepBytes, quota }: StepsOpti
     refuseLargeValue(name, value, stepBytes)
   }
 
-  /** What a report asks for, with ids for all that it may create. */
-  function minted(
-    flowId: string,
-    outcome: OutcomeInput,
-  ): { outcome: StepOutcome; wait_id: string | null; link_token: string | null } {
-    const shardIndex = shardIndexOf(flowId)
-    const stepOf = (input: StepInput) => mintStep(input, shardIndex, stepBytes)
-    if (outcome.kind === 'continue') {
-      return {
-        outcome: { ...outcome, next: stepOf(outcome.next) },
-        wait_id: null,
-        link_token: null,
-      }
-    }
-    if (outcome.kind !== 'wait') return { outcome, wait_id: null, link_token: null }
-    const { next, link, ...rest } = outcome
-    const made = link === undefined ? null : links.mint(flowId, link)
-    const wait_id = mintId(shardIndex)
-    return {
-      outcome: {
-        ...rest,
-        wait_id,
-        ...(made !== null && { link: made.link }),
-        ...(next !== undefined && { next: stepOf(next) }),
-      },
-      wait_id,
-      link_token: made?.token ?? null,
-    }
-  }
-
   /** Why a flow cannot have its business key again. */
   async function keyTaken(caller: Caller, flowId: string, cause: unknown): Promise<unknown> {
     const { key } = await flows.get(caller, flowId)
@@ -217,7 +178,7 @@ export function createSteps({ scope, flows, links, stepBytes, quota }: StepsOpti
       if (!isId(stepId)) throw stepNotFound(stepId)
       if ('result' in outcome) refuseLarge('result', outcome.result)
       if (outcome.kind === 'error') refuseLarge('details', outcome.details)
-      const made = minted(claim.flow_id, outcome)
+      const made = mintOutcome(claim.flow_id, outcome, links, stepBytes)
       let reply: Reply
       try {
         reply = await flows.change(
@@ -227,7 +188,7 @@ export function createSteps({ scope, flows, links, stepBytes, quota }: StepsOpti
             type: 'settle',
             step_id: stepId,
             token: claim.token,
-            hash: hashOf(outcome),
+            hash: hashOfOutcome(outcome),
             outcome: made.outcome,
             random: Math.random(),
             // Looked up under the flow's lock.
@@ -348,9 +309,4 @@ function withStep(reply: Reply): StepReply {
 
 function isDuplicate(error: unknown): boolean {
   return error instanceof FlowError && isUniqueViolation(error.cause)
-}
-
-/** What a report is known by when it is repeated. */
-function hashOf(outcome: OutcomeInput): string {
-  return createHash('sha256').update(canonicalJson(outcome)).digest('base64url')
 }

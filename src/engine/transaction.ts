@@ -5,13 +5,11 @@ import {
   type BatchClient,
   connectWriter,
   hasCommitted,
-  type Locked,
-  type LockRequest,
-  lockBatch,
   rollBack,
   type Saved,
   saveBatch,
 } from '../store/batch.ts'
+import { type Locked, type LockRequest, lockBatch } from '../store/batch-lock.ts'
 import type { Scope } from '../store/db.ts'
 import { isServerError } from '../store/errors.ts'
 import { type Plan, planBatch } from './batch.ts'
@@ -104,4 +102,14 @@ export function createTransactor(scope: Scope, limits: SignalLimits, report: Rep
     report({ type: 'commit_in_doubt', xid, committed, cause })
     return committed
   }
+}
+
+/** The error when not even the server could be asked what became of a transaction. */
+export function outcomeUnknown(cause: unknown): FlowError {
+  return new FlowError(
+    'unavailable',
+    'It is not known whether this change was saved. Read the flow before you send it again.',
+    { retry_after: 1 },
+    { cause },
+  )
 }

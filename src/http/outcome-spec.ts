@@ -4,7 +4,7 @@ import type { Outcome } from '../contract/outcome.ts'
 import { waitSpec } from '../contract/wait-spec.ts'
 import { FlowError, type InputFault } from '../domain/errors.ts'
 import { parseDuration } from '../domain/formats.ts'
-import type { OutcomeInput } from '../engine/steps.ts'
+import type { OutcomeInput } from '../engine/outcome-input.ts'
 import { linkSpec } from './link-spec.ts'
 import { stepInput } from './step-spec.ts'
 

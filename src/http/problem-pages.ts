@@ -4,7 +4,8 @@ import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastif
 import { FlowError } from '../domain/errors.ts'
 import { nearest } from '../domain/nearest.ts'
 import { escapeHtml } from './html.ts'
-import { isErrorCode, type ProblemKind, problemCodes, problemKinds } from './problem-catalogue.ts'
+import { isErrorCode, problemCodes, problemKinds } from './problem-catalogue.ts'
+import type { ProblemKind } from './problem-kind.ts'
 import { varyBy } from './vary.ts'
 
 /** Nothing but the style in the page itself is loaded or run. */

@@ -99,7 +99,14 @@ export function taskOf(answer: ToolAnswer): Task {
 
 function flowOf(answer: ToolAnswer): TaskFlow {
   if (!answer.ok) throw new McpError(ErrorCode.InvalidParams, answer.message)
-  return answer['flow'] as unknown as TaskFlow
+  const { flow } = answer
+  if (isTaskFlow(flow)) return flow
+  throw new Error('an answer about a flow has none')
+}
+
+/** Whether a value is a flow as the tool renders it. */
+function isTaskFlow(value: unknown): value is TaskFlow {
+  return typeof value === 'object' && value !== null && 'id' in value && 'status' in value
 }
 
 function makeTask(flow: TaskFlow, hint: string | null): Task {

@@ -69,7 +69,7 @@ function arrayOf(type: ArrayType, rows: readonly Row[], name: string): Buffer | 
       continue
     }
     ensure(at, 4 + 16)
-    const end = write(value as never, at + 4)
+    const end = write(value, at + 4)
     scratch.writeInt32BE(end - at - 4, at)
     at = end
   }
@@ -94,43 +94,50 @@ function ensure(at: number, bytes: number): void {
   scratch = larger
 }
 
-/** Writes a value in its binary form (`<type>recv`), and answers where it ends. Sixteen bytes are there. */
-const writers: { [Type in ArrayType]: (value: never, at: number) => number } = {
-  boolean(_: true, at) {
+/**
+ * Writes a value in its binary form (`<type>recv`), and answers where it ends. Sixteen bytes are there. A value
+ * is of the type that its column says, so that `String` and `Number` give it back as it is.
+ */
+const writers: Record<ArrayType, (value: unknown, at: number) => number> = {
+  boolean(_, at) {
     scratch[at] = 1
     return at + 1
   },
-  bigint: (value: number, at) =>
-    scratch.writeUInt32BE(modulo(value, word), scratch.writeInt32BE(Math.floor(value / word), at)),
-  smallint: (value: number, at) => scratch.writeInt16BE(value, at),
-  integer: (value: number, at) => scratch.writeInt32BE(value, at),
-  text: writeText,
-  jsonb(value: unknown, at) {
+  bigint(value, at) {
+    const number = Number(value)
+    const high = scratch.writeInt32BE(Math.floor(number / word), at)
+    return scratch.writeUInt32BE(modulo(number, word), high)
+  },
+  smallint: (value, at) => scratch.writeInt16BE(Number(value), at),
+  integer: (value, at) => scratch.writeInt32BE(Number(value), at),
+  text: (value, at) => writeText(String(value), at),
+  jsonb(value, at) {
     // The version of the format.
     scratch[at] = 1
     return writeText(JSON.stringify(value), at + 1)
   },
-  timestamptz(value: string, at) {
-    if (value !== lastTime.text) lastTime = timeOf(value)
+  timestamptz(value, at) {
+    const text = String(value)
+    if (text !== lastTime.text) lastTime = timeOf(text)
     return scratch.writeUInt32BE(lastTime.low, scratch.writeInt32BE(lastTime.high, at))
   },
-  uuid(value: string, at) {
-    let end = at
-    for (let i = 0; i < value.length; i += 2) {
-      if (value.charCodeAt(i) === dash) i++
-      scratch[end++] = (nibble(value.charCodeAt(i)) << 4) | nibble(value.charCodeAt(i + 1))
-    }
-    if (end !== at + 16) throw new RangeError(`${value} is no UUID`)
-    return end
-  },
-  xid8(value: string, at) {
+  uuid: (value, at) => writeUuid(String(value), at),
+  xid8(value, at) {
     const number = Number(value)
-    if (!Number.isSafeInteger(number)) return scratch.writeBigUInt64BE(BigInt(value), at)
-    return scratch.writeUInt32BE(
-      number % word,
-      scratch.writeUInt32BE(Math.floor(number / word), at),
-    )
+    if (!Number.isSafeInteger(number)) return scratch.writeBigUInt64BE(BigInt(String(value)), at)
+    const high = scratch.writeUInt32BE(Math.floor(number / word), at)
+    return scratch.writeUInt32BE(number % word, high)
   },
+}
+
+function writeUuid(value: string, at: number): number {
+  let end = at
+  for (let i = 0; i < value.length; i += 2) {
+    if (value.charCodeAt(i) === dash) i++
+    scratch[end++] = (nibble(value.charCodeAt(i)) << 4) | nibble(value.charCodeAt(i + 1))
+  }
+  if (end !== at + 16) throw new RangeError(`${value} is no UUID`)
+  return end
 }
 
 /** The remainder that is never negative, of a whole number. */

@@ -83,9 +83,25 @@ export function inOneWrite<Value>(client: Runner, send: () => Value): Value {
   }
 }
 
-const begin = { name: 'begin', text: 'begin isolation level read committed', values: [] }
-const commit = { name: 'commit', text: 'commit', values: [] }
-const rollback = { name: 'rollback', text: 'rollback', values: [] }
+/**
+ * Waits for all statements of a pipeline and throws the first error. The statements behind a failed
+ * one only say that the transaction is aborted.
+ */
+export async function together<T extends readonly unknown[]>(
+  sent: {
+    [K in keyof T]: Promise<T[K]>
+  },
+): Promise<T> {
+  for (const one of await Promise.allSettled(sent)) {
+    if (one.status === 'rejected') throw one.reason
+  }
+  return Promise.all(sent) as Promise<T>
+}
+
+/** Each statement must see what committed before it: a look-up after a lock depends on it. */
+export const begin = { name: 'begin', text: 'begin isolation level read committed', values: [] }
+export const commit = { name: 'commit', text: 'commit', values: [] }
+export const rollback = { name: 'rollback', text: 'rollback', values: [] }
 
 /** Runs statements in one transaction of their own. What they throw is thrown, with all rolled back. */
 export async function inTransaction<Value>(

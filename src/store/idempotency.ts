@@ -1,6 +1,5 @@
 // Answers kept for requests that carry an Idempotency-Key, as rows.
 
-import type { JsonObject } from '../domain/json.ts'
 import { type Runner, rows, type Scope } from './db.ts'
 import { sql } from './sql.ts'
 
@@ -14,7 +13,8 @@ export interface IdempotencyRef {
 
 export interface KeptReply extends IdempotencyRef {
   fingerprint: string
-  reply: JsonObject
+  /** As it was given: what JSON can carry. */
+  reply: unknown
 }
 
 /**

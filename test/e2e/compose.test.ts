@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { configSchema, loadConfig } from '../../src/config.ts'
+import { loadConfig } from '../../src/config.ts'
+import { configSchema } from '../../src/config-schema.ts'
 
 const root = join(import.meta.dirname, '../..')
 const text = await readFile(join(root, 'compose.yaml'), 'utf8')

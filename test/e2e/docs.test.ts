@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, normalize } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import openApi from '../../openapi/openapi.json' with { type: 'json' }
-import { configSchema } from '../../src/config.ts'
+import { configSchema } from '../../src/config-schema.ts'
 import { eventKinds } from '../../src/domain/event.ts'
 import { transitions } from '../../src/domain/flow.ts'
 import { problemKinds } from '../../src/http/problem-catalogue.ts'

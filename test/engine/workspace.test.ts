@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { createFlow } from '../../src/domain/create.ts'
 import { shardToken } from '../../src/domain/shard.ts'
 import { createWorkspace } from '../../src/engine/workspace.ts'
-import type { Locked } from '../../src/store/batch.ts'
+import type { Locked } from '../../src/store/batch-lock.ts'
 import { newFlow } from '../support/engine.ts'
 
 const now = '2026-04-23T15:00:00.000Z'

@@ -2,8 +2,8 @@
 
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { leaseToken } from '../../src/domain/lease.ts'
+import type { OutcomeInput } from '../../src/engine/outcome-input.ts'
 import type { PushWire } from '../../src/engine/push-request.ts'
-import type { OutcomeInput } from '../../src/engine/steps.ts'
 import { receiver } from './receiver.ts'
 
 /** A wire that is simple: outcomes are read as the engine takes them. */

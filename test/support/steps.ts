@@ -3,9 +3,10 @@
 import type { FlowRecord } from '../../src/domain/flow.ts'
 import { leaseToken } from '../../src/domain/lease.ts'
 import type { StepRecord } from '../../src/domain/step.ts'
+import type { OutcomeInput } from '../../src/engine/outcome-input.ts'
 import type { StepInput } from '../../src/engine/step-input.ts'
 import type { ClaimedStep, ClaimRequest } from '../../src/engine/step-queue.ts'
-import type { OutcomeInput, SettleReply } from '../../src/engine/steps.ts'
+import type { SettleReply } from '../../src/engine/steps.ts'
 import { caller, createFlow, type Session, type TestEngine } from './engine.ts'
 
 const never = new AbortController().signal

@@ -8,7 +8,7 @@ import {
   RedeliverSchema,
   RedeliveryCountSchema,
 } from '../../contract/delivery.ts'
-import { EmptySchema } from '../../contract/flow.ts'
+import { EmptySchema } from '../../contract/flow-change.ts'
 import { oneOfTexts, pageQuery, ref } from '../../contract/kit.ts'
 import { parseTimestamp } from '../../domain/formats.ts'
 import { deliveryStatuses } from '../../domain/hook.ts'

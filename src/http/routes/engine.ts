@@ -2,7 +2,7 @@
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { EngineStatusSchema, TickReportSchema } from '../../contract/engine.ts'
-import { EmptySchema } from '../../contract/flow.ts'
+import { EmptySchema } from '../../contract/flow-change.ts'
 import { ref } from '../../contract/kit.ts'
 import { needsAll } from '../access.ts'
 import type { RouteContext } from '../context.ts'

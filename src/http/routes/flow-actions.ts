@@ -2,17 +2,16 @@
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { type Flow, FlowSchema } from '../../contract/flow.ts'
 import {
   CancelFlowSchema,
   EmptySchema,
   FailFlowSchema,
   FinishFlowSchema,
-  type Flow,
-  FlowSchema,
   RequestFlowCancelSchema,
   ResumeFlowSchema,
   UpdateFlowStateSchema,
-} from '../../contract/flow.ts'
+} from '../../contract/flow-change.ts'
 import { ref } from '../../contract/kit.ts'
 import { MoveTimerSchema, WaitRequestSchema } from '../../contract/wait.ts'
 import { waitSpec } from '../../contract/wait-spec.ts'

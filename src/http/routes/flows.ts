@@ -7,8 +7,8 @@ import {
   CreateFlowSchema,
   FlowPageSchema,
   FlowSchema,
-  UpdateFlowSchema,
 } from '../../contract/flow.ts'
+import { UpdateFlowSchema } from '../../contract/flow-change.ts'
 import { maxLengths, name, oneOfTexts, pageQuery, ref, timestamp } from '../../contract/kit.ts'
 import type { Command } from '../../domain/command.ts'
 import { invalid } from '../../domain/errors.ts'

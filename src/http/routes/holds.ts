@@ -2,7 +2,8 @@
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type Flow, FlowSchema, HoldFlowSchema } from '../../contract/flow.ts'
+import { type Flow, FlowSchema } from '../../contract/flow.ts'
+import { HoldFlowSchema } from '../../contract/flow-change.ts'
 import { ref } from '../../contract/kit.ts'
 import type { Command } from '../../domain/command.ts'
 import type { ErrorCode } from '../../domain/errors.ts'

@@ -3,7 +3,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { DeliverySchema } from '../../contract/delivery.ts'
-import { EmptySchema } from '../../contract/flow.ts'
+import { EmptySchema } from '../../contract/flow-change.ts'
 import {
   CreateHookSchema,
   HookPageSchema,

@@ -2,7 +2,7 @@
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { EmptySchema } from '../../contract/flow.ts'
+import { EmptySchema } from '../../contract/flow-change.ts'
 import {
   InboundMessageDetailSchema,
   InboundMessagePageSchema,

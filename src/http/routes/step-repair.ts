@@ -2,7 +2,8 @@
 
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { EmptySchema, FlowSchema } from '../../contract/flow.ts'
+import { FlowSchema } from '../../contract/flow.ts'
+import { EmptySchema } from '../../contract/flow-change.ts'
 import { name, oneOfTexts, pageQuery, ref } from '../../contract/kit.ts'
 import {
   ReopenFlowSchema,
