@@ -20,7 +20,7 @@ if (!existsSync(cli)) {
 }
 
 const session = `inspector-${Date.now()}`
-const proxy = join(import.meta.dirname, '../dist/mcp/stdio.js')
+const proxy = join(import.meta.dirname, '../dist/cli.js')
 const env = {
   TASKFLOW_URL: base,
   TASKFLOW_SESSION: session,
@@ -31,7 +31,7 @@ const key =
   env.TASKFLOW_KEY === undefined ? [] : ['--header', `Authorization: Bearer ${env.TASKFLOW_KEY}`]
 const targets = {
   http: [`${base}/mcp`, '--transport', 'http', '--header', `Taskflow-Session: ${session}`, ...key],
-  stdio: ['node', proxy, ...given.flatMap(([name, value]) => ['-e', `${name}=${value}`])],
+  stdio: ['node', proxy, 'mcp', ...given.flatMap(([name, value]) => ['-e', `${name}=${value}`])],
 }
 
 function inspect(transport, method, more = []) {

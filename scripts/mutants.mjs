@@ -86,15 +86,15 @@ const mutants = [
   },
   {
     name: 'kept signals are looked up before the locks',
-    file: 'src/store/batch.ts',
+    file: 'src/store/batch-lock.ts',
     swap: [
       [
         'texts.length > 0 ? lockTexts(client, texts, block) : Promise.resolve(new Set()),',
         '((request as any).early = request.kept.length > 0 ? lockKept(client, request.kept) : none, texts.length > 0 ? lockTexts(client, texts, block) : Promise.resolve(new Set())),',
       ],
       [
-        'request.kept.length > 0 ? lockKept(client, request.kept) : none,\n    request',
-        '(request as any).early,\n    request',
+        'request.kept.length > 0 ? lockKept(client, request.kept) : none,\n      request',
+        '(request as any).early,\n      request',
       ],
     ],
     caught: [interleave, 'on a flow that is running wait against each other operation'],

@@ -17,7 +17,12 @@ export class ConfigError extends Error {
 const names = Object.keys(configSchema.properties) as Name[]
 
 /** What the command line and workers read: no settings of the service, and no mistake beside them. */
-const clientNames: readonly string[] = ['TASKFLOW_URL', 'TASKFLOW_KEY', 'TASKFLOW_KEY_FILE']
+const clientNames: readonly string[] = [
+  'TASKFLOW_URL',
+  'TASKFLOW_KEY',
+  'TASKFLOW_KEY_FILE',
+  'TASKFLOW_SESSION',
+]
 
 /**
  * Reads the configuration from environment variables. Empty ones count as absent.

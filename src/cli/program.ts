@@ -11,6 +11,7 @@ import { addDoctor } from './commands/doctor.ts'
 import { addEngine } from './commands/engine.ts'
 import { addFlow } from './commands/flow.ts'
 import { addKey } from './commands/key.ts'
+import { addMcp } from './commands/mcp.ts'
 import { addService } from './commands/service.ts'
 import { addSignal } from './commands/signal.ts'
 import { addStep } from './commands/step.ts'
@@ -29,6 +30,7 @@ const families: readonly Family[] = [
   addEngine,
   addDoctor,
   addTour,
+  addMcp,
   addApi,
   addConfig,
   addCompletion,

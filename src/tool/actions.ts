@@ -191,20 +191,15 @@ async function changeFlow(
   )
 }
 
-/**
- * A signal is addressed to whoever waits for it: of flows of others nothing is told but that it was
- * taken. A key that is held to some flows reaches the waits of those alone, here as everywhere.
- */
+/** A signal reaches the flows of its session alone, as everything that the session does; an early one is kept for them. */
 async function sendSignal(
   context: ToolContext,
   { topic, correlation_id, payload }: ToolArguments['signal'],
 ): Promise<ToolAnswer> {
   const { engine, session, caller, options } = context
-  const aim = session.narrow ? { flow_id: await ownWaiter(context, topic, correlation_id) } : {}
   const { outcome, signal_id, deliveries, expires_at } = await engine.signals.send(
     caller,
     {
-      ...aim,
       target: { kind: 'external_event', topic, correlation_id },
       ...(payload !== undefined && { payload }),
     },
@@ -214,29 +209,6 @@ async function sendSignal(
   const [first] = deliveries
   const flow = first === undefined ? null : await ownFlow(context, first.flow_id).catch(nothing)
   return flow === null ? done(told, []) : { ...tellFlow(session, flow), ...told }
-}
-
-/** The flow of the caller's that has waited the longest. */
-async function ownWaiter(
-  { engine, caller }: ToolContext,
-  wait_topic: string,
-  wait_correlation_id: string,
-): Promise<string> {
-  const { owner_session_key } = caller
-  const { items } = await engine.flows.list(
-    caller,
-    { owner_session_key, status: ['waiting'], wait_topic, wait_correlation_id },
-    'created_at',
-    { limit: 1 },
-  )
-  const [first] = items
-  if (first !== undefined) return first.id
-  throw new ToolRefusal(
-    'unmatched',
-    'No flow of yours waits for this topic and correlation_id. Check both, or let a flow wait first.',
-    {},
-    [{ action: 'list_mine', status: 'waiting' }],
-  )
 }
 
 /** A flow that is not there for this caller is none. */

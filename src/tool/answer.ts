@@ -15,7 +15,6 @@ export type ToolFault =
   | 'invalid_argument'
   | 'forbidden'
   | 'no_session'
-  | 'unmatched'
   | 'timer_in_past'
   | 'timer_horizon_exceeded'
 

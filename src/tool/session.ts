@@ -7,8 +7,6 @@ import type { Caller } from '../engine/change.ts'
 export interface ToolSession {
   caller: Caller
   grants: readonly Grant[]
-  /** Whether the credential itself, not only the session, keeps the caller to some flows. */
-  narrow: boolean
 }
 
 /** A caller whose owner is known. */
@@ -31,10 +29,13 @@ export function sessionFault(name: string): string | null {
  */
 export function inSession(caller: Caller, session: string | undefined): Caller {
   if (session === undefined) return caller
+  const owner = caller.owner_session_key ?? `agent:${caller.actor}:session:${session}`
   return {
     ...caller,
-    owner_session_key: caller.owner_session_key ?? `agent:${caller.actor}:session:${session}`,
+    owner_session_key: owner,
     requester_origin: caller.requester_origin ?? session,
+    // Two sessions of one credential may choose the same key, and neither may get the answer to the other.
+    replay_scope: JSON.stringify([caller.replay_scope ?? caller.actor, owner]),
   }
 }
 

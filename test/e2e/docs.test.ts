@@ -151,6 +151,7 @@ describe('what the documentation names', () => {
       'TASKFLOW_URL',
       'TASKFLOW_KEY',
       'TASKFLOW_KEY_FILE',
+      'TASKFLOW_SESSION',
       'TASKFLOW_ADMIN_KEY',
       'TASKFLOW_SESSION',
     ]

@@ -1,6 +1,7 @@
 // What /metrics shows of what was done, in both of its formats.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { eventKinds } from '../../src/domain/event.ts'
 import { type Api, startApi } from '../support/api.ts'
 import { until } from '../support/engine.ts'
 import { sample } from '../support/metrics.ts'
@@ -208,7 +209,7 @@ describe('the formats', () => {
     const first = await scrape()
     const open = await scrape('application/openmetrics-text')
     const then = await scrape()
-    expect(families(first.text)).toHaveLength(18)
+    expect(families(first.text)).toHaveLength(eventKinds.length)
     expect(families(open.text)).toEqual(families(first.text))
     expect(families(then.text)).toEqual(families(first.text))
   })

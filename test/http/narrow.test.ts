@@ -246,6 +246,8 @@ describe('the feed of a key with an owner', () => {
       for (const { flow_id } of body.results) others.push(flow_id)
     }
     await make(a, { controller_id: 'c', goal: 'g' }, own)
+    // The feed trails transactions that are open anywhere on the server.
+    await expect.poll(async () => (await readAll(a, 'limit=10')).ids).toEqual(own)
     const { ids, text } = await readAll(a, 'limit=10')
     expect(ids).toEqual(own)
     expect(others.length).toBe(6_000)

@@ -176,18 +176,22 @@ describe('a signal', () => {
     const [sender, other] = [await of('sender'), await of('other')]
     const statusOfOther = await waits(other)
     const missed = await sender.call('signal', { ...event, payload: { forged: true } })
-    expect(missed.structuredContent).toMatchObject({ ok: false, error: 'unmatched' })
+    expect(missed.structuredContent).toMatchObject({ ok: true, outcome: 'buffered' })
+    expect(await statusOfOther()).toBe('waiting')
+    // Kept for the sender's own flows, and taken by the first of them that waits.
     const statusOfOwn = await waits(sender)
+    expect([await statusOfOwn(), await statusOfOther()]).toEqual(['running', 'waiting'])
+    const statusOfNext = await waits(sender)
     const taken = await sender.call('signal', { ...event, payload: { amount: 1 } })
     expect(taken.structuredContent).toMatchObject({
       ok: true,
       outcome: 'delivered',
       flow: { untrusted: { state: { resume_event: { amount: 1 } } } },
     })
-    expect([await statusOfOwn(), await statusOfOther()]).toEqual(['running', 'waiting'])
+    expect([await statusOfNext(), await statusOfOther()]).toEqual(['running', 'waiting'])
   })
 
-  it('of a key without an owner ends the wait of whoever waits', async () => {
+  it('of one session ends no wait of another, and tells nothing of it', async () => {
     const key = await keyOf({ actions: ['tool:*'] })
     const [sender, waiter] = [await connect(key, 'sends'), await connect(key, 'waits')]
     const unlike = { topic: 'paid', correlation_id: 'order-2' }
@@ -197,7 +201,9 @@ describe('a signal', () => {
       wait_condition: { kind: 'external_event', ...unlike },
     })
     const sent = (await sender.call('signal', unlike)).structuredContent
-    expect(sent).toMatchObject({ ok: true, outcome: 'delivered' })
+    expect(sent).toMatchObject({ ok: true, outcome: 'buffered' })
     expect(JSON.stringify(sent)).not.toContain(flow.id)
+    const own = (await waiter.call('signal', unlike)).structuredContent
+    expect(own).toMatchObject({ ok: true, outcome: 'delivered' })
   })
 })

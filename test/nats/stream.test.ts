@@ -406,7 +406,14 @@ async function openOther(url: string) {
   const subject = settings.TASKFLOW_NATS_SUBJECT.replace('>', 'a')
   return {
     streams: async () => (await jsm.streams.list().next()).length,
-    publish: (msgID: string) => js.publish(subject, JSON.stringify(signal), { msgID }),
+    // The server answers before it has its streams again; a message of one id is stored once.
+    publish: (msgID: string) =>
+      until('the stream takes messages', () =>
+        js.publish(subject, JSON.stringify(signal), { msgID }).then(
+          () => true,
+          () => false,
+        ),
+      ),
     close: () => connection.close(),
   }
 }

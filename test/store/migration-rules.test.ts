@@ -10,7 +10,7 @@ const folder = join(import.meta.dirname, '../../migrations')
  * The last migration of the first release. What came before it was never run beside an older release,
  * and on no table with rows in it.
  */
-const firstRelease = 17
+const firstRelease = 18
 
 const rules: { name: string; pattern: RegExp; planted: string }[] = [
   {

@@ -69,7 +69,11 @@ export const expectedAccess: Record<string, Expected> = {
     'createBinding listBindings getBinding updateBinding deleteBinding createKey revokeKey',
     wide('bindings:admin'),
   ),
-  ...each('tickEngine getEngine getMetrics getStorage', wide('engine:admin')),
+  ...each('holdFlow liftHold', one('engine:admin')),
+  ...each(
+    'tickEngine getEngine getMetrics getStorage previewRetention getQueues',
+    wide('engine:admin'),
+  ),
 }
 
 export interface Operation {

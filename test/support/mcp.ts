@@ -51,7 +51,7 @@ export function connectStdio(base: string, session: string): Promise<McpClient> 
   return connect(
     new StdioClientTransport({
       command: process.execPath,
-      args: [join(checkout, 'dist/mcp/stdio.js')],
+      args: [join(checkout, 'dist/cli.js'), 'mcp'],
       env: { TASKFLOW_URL: base, TASKFLOW_SESSION: session },
       stderr: 'ignore',
     }),

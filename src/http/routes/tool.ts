@@ -12,8 +12,9 @@ import {
 import { invalid } from '../../domain/errors.ts'
 import { needsTool } from '../access.ts'
 import type { RouteContext } from '../context.ts'
+import { unconditionalOptions } from '../headers.ts'
 import { noQuery } from '../params.ts'
-import { toolOptions, toolSession } from '../tool-session.ts'
+import { toolSession } from '../tool-session.ts'
 
 const tags = ['Tool']
 
@@ -54,7 +55,7 @@ export const toolRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { to
     },
     async (request, reply) => {
       const session = toolSession(request)
-      const answer = await tool.call(session, request.body, toolOptions(request, session))
+      const answer = await tool.call(session, request.body, unconditionalOptions(request))
       if (answer['replayed'] === true) reply.header('idempotency-replayed', 'true')
       return answer
     },
