@@ -4,11 +4,11 @@ import type { ToolArguments } from '../contract/tool.ts'
 import { waitSpec } from '../contract/wait-spec.ts'
 import type { ToolAction } from '../domain/binding.ts'
 import type { Command } from '../domain/command.ts'
-import { FlowError } from '../domain/errors.ts'
-import { shardIndexOf } from '../domain/id.ts'
+import { FlowError, flowNotFound } from '../domain/errors.ts'
+import { isId, shardIndexOf } from '../domain/id.ts'
 import { mintId } from '../engine/ids.ts'
 import { done, type ToolAnswer, ToolRefusal } from './answer.ts'
-import { ownFlow, type ToolContext, tellFlow, tellReply } from './context.ts'
+import { type ToolContext, tellFlow, tellReply } from './context.ts'
 import { guardTimes } from './horizon.ts'
 import { listMine } from './list-mine.ts'
 import { renderEvent } from './render.ts'
@@ -59,11 +59,6 @@ export const actions: ToolActions = {
         },
         options,
       )
-      if (reply.flow.owner_session_key !== owner_session_key) {
-        throw new ToolRefusal('invalid_argument', 'key is taken: choose another one.', {
-          argument: 'key',
-        })
-      }
       const answer = tellReply({ session }, reply)
       return reply.outcome === 'existing' ? { ...answer, existing: true } : answer
     },
@@ -73,7 +68,10 @@ export const actions: ToolActions = {
     title: 'Look at a flow',
     description: 'A flow: status, state, what it waits for.',
     run: async (context, { flow_id, members }) =>
-      tellFlow(context.session, await ownFlow(context, flow_id), { members, created: true }),
+      tellFlow(context.session, await context.engine.flows.get(context.caller, flow_id), {
+        members,
+        created: true,
+      }),
   },
   advance: {
     ...change,
@@ -155,7 +153,7 @@ export const actions: ToolActions = {
     title: 'Show what happened',
     description: 'The last events of a flow.',
     async run(context, { flow_id, before }) {
-      const flow = await ownFlow(context, flow_id)
+      const flow = await context.engine.flows.get(context.caller, flow_id)
       const end = Math.min(before ?? Number.MAX_SAFE_INTEGER, flow.revision + 1)
       // One event for each revision, without a gap.
       const after = Math.max(-1, end - shownEvents - 1)
@@ -177,17 +175,17 @@ export const actions: ToolActions = {
   },
 }
 
-/** Changes a flow of the caller's own. Its id is looked at first: whose flow it is never changes. */
+/** Changes a flow of the caller's own; the engine judges whose it is, under the flow's lock. */
 async function changeFlow(
   context: ToolContext,
   flowId: string,
   command: Command | ((flowId: string) => Command),
 ): Promise<ToolAnswer> {
-  const { id } = await ownFlow(context, flowId)
-  const made = typeof command === 'function' ? command(id) : command
+  if (!isId(flowId)) throw flowNotFound(flowId)
+  const made = typeof command === 'function' ? command(flowId) : command
   return tellReply(
     context,
-    await context.engine.flows.change(context.caller, id, made, context.options),
+    await context.engine.flows.change(context.caller, flowId, made, context.options),
   )
 }
 
@@ -207,7 +205,8 @@ async function sendSignal(
   )
   const told = { outcome, signal_id, ...(expires_at !== null && { kept_until: expires_at }) }
   const [first] = deliveries
-  const flow = first === undefined ? null : await ownFlow(context, first.flow_id).catch(nothing)
+  const flow =
+    first === undefined ? null : await engine.flows.get(caller, first.flow_id).catch(nothing)
   return flow === null ? done(told, []) : { ...tellFlow(session, flow), ...told }
 }
 

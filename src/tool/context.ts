@@ -1,6 +1,5 @@
 // What the actions of the tool work with, and the gate that every flow passes.
 
-import { flowNotFound } from '../domain/errors.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { ChangeOptions, Reply } from '../engine/change.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -18,16 +17,6 @@ export interface ToolContext {
   /** How far ahead timers may be, in milliseconds. */
   horizon: number
   options: ChangeOptions
-}
-
-/** A flow of the caller's owner. Any other is answered like one that does not exist. */
-export async function ownFlow(
-  { engine, caller }: Pick<ToolContext, 'engine' | 'caller'>,
-  flowId: string,
-): Promise<FlowRecord> {
-  const flow = await engine.flows.get(caller, flowId)
-  if (flow.owner_session_key !== caller.owner_session_key) throw flowNotFound(flowId)
-  return flow
 }
 
 /** The answer with a flow: what it is, why it stands still, what can be done. */

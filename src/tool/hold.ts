@@ -3,7 +3,7 @@
 import { type Static, Type } from 'typebox'
 import { isTerminal } from '../domain/flow.ts'
 import type { ToolAnswer } from './answer.ts'
-import { ownFlow, type ToolContext, tellFlow } from './context.ts'
+import { type ToolContext, tellFlow } from './context.ts'
 
 /** Hosts cut calls at about 60 seconds: 50 is the most. */
 export const holdArguments = Type.Object(
@@ -34,7 +34,7 @@ export async function hold(
   signal: AbortSignal,
 ): Promise<ToolAnswer> {
   const { engine, session, caller } = context
-  const seen = await ownFlow(context, flow_id)
+  const seen = await context.engine.flows.get(context.caller, flow_id)
   const revision = after_revision ?? seen.revision
   const over = isTerminal(seen.status) || seen.revision !== revision
   const flow = over

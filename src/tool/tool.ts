@@ -7,7 +7,7 @@ import type { JsonObject, JsonValue } from '../domain/json.ts'
 import type { ChangeOptions } from '../engine/change.ts'
 import { actions } from './actions.ts'
 import { refused, type ToolAnswer, ToolRefusal } from './answer.ts'
-import { ownFlow, type ToolContext, type ToolEngine } from './context.ts'
+import type { ToolContext, ToolEngine } from './context.ts'
 import { describe, grantedActions } from './describe.ts'
 import { type HoldArguments, hold, holdArguments } from './hold.ts'
 import { type ListedFlows, listOwn } from './list-mine.ts'
@@ -100,7 +100,7 @@ export function createTool({ engine, judge, horizon }: ToolOptions): Tool {
     }
     if (typeof flowId !== 'string') return refused(code, message)
     const context = contextOf(session, options)
-    const flow = await ownFlow(context, flowId)
+    const flow = await context.engine.flows.get(context.caller, flowId)
     const { status, revision } = flow
     return refused(
       code,
