@@ -32,6 +32,13 @@ export const CreateFlowsSchema = requestBody(
   },
 )
 
+const exampleResult = {
+  ok: true,
+  created: true,
+  flow_id: '019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c15',
+  revision: 2,
+}
+
 const CreateFlowResultSchema = answerBody(
   'CreateFlowResult',
   {
@@ -54,12 +61,7 @@ const CreateFlowResultSchema = answerBody(
   {
     description:
       'What became of one creation: with `created`, `flow_id` and `revision` when it was accepted, with `problem` when it was not.',
-    example: {
-      ok: true,
-      created: true,
-      flow_id: '019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c15',
-      revision: 2,
-    },
+    example: exampleResult,
   },
 )
 export type CreateFlowResult = Static<typeof CreateFlowResultSchema>
@@ -74,14 +76,7 @@ export const CreatedFlowsSchema = answerBody(
   {
     description: 'What became of the creations.',
     example: {
-      results: [
-        {
-          ok: true,
-          created: true,
-          flow_id: '019dbaf2-5e10-7b1e-8c44-2f6a1b9d3c15',
-          revision: 2,
-        },
-      ],
+      results: [exampleResult],
     },
   },
 )

@@ -181,6 +181,17 @@ export const DeletionPreviewSchema = answerBody(
   },
 )
 
+const exampleCounts = {
+  controller_id: 'kate/inbox',
+  task: 'classify',
+  ready: 12,
+  ready_since: '2026-04-23T14:59:58.000Z',
+  delayed: 3,
+  running: 4,
+  running_since: '2026-04-23T14:59:50.000Z',
+  dead: 1,
+}
+
 const QueueCountsSchema = answerBody(
   'QueueCounts',
   {
@@ -195,16 +206,7 @@ const QueueCountsSchema = answerBody(
   },
   {
     description: 'Steps of one task of one controller.',
-    example: {
-      controller_id: 'kate/inbox',
-      task: 'classify',
-      ready: 12,
-      ready_since: '2026-04-23T14:59:58.000Z',
-      delayed: 3,
-      running: 4,
-      running_since: '2026-04-23T14:59:50.000Z',
-      dead: 1,
-    },
+    example: exampleCounts,
   },
 )
 
@@ -221,18 +223,7 @@ export const QueuesSchema = answerBody(
   {
     description: 'Steps by controller and task.',
     example: {
-      queues: [
-        {
-          controller_id: 'kate/inbox',
-          task: 'classify',
-          ready: 12,
-          ready_since: '2026-04-23T14:59:58.000Z',
-          delayed: 3,
-          running: 4,
-          running_since: '2026-04-23T14:59:50.000Z',
-          dead: 1,
-        },
-      ],
+      queues: [exampleCounts],
       capped: false,
     },
   },
