@@ -4,8 +4,11 @@ import underPressure from '@fastify/under-pressure'
 import type { FastifyInstance } from 'fastify'
 import { FlowError } from '../domain/errors.ts'
 
-/** How often the delay is measured, in milliseconds. */
-const sampleInterval = 500
+/**
+ * Over how long the delay is averaged, in milliseconds. Much longer than one stall: a process that stood still
+ * for a moment, as at its start or on a machine that was busy, is not drowning.
+ */
+const sampleInterval = 2_000
 
 /**
  * @param delay mean delay of the event loop past which requests are refused, in milliseconds; 0: none is.
