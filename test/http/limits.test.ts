@@ -134,6 +134,18 @@ describe('the rate of an address', () => {
 })
 
 describe('shedding', () => {
+  it('does not mind one stall, however long', async () => {
+    const app = await idle({ maxLoopDelay: 30 })
+    const end = performance.now() + 1_200
+    while (performance.now() < end);
+    const until = performance.now() + 1_500
+    while (performance.now() < until) {
+      expect((await app.inject('/problems')).statusCode).toBe(200)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    await app.close()
+  })
+
   it('refuses while the event loop is late, and takes requests again after', async () => {
     const app = await idle({ maxLoopDelay: 30 })
     const get = async (url: string) => app.inject(url)
