@@ -68,6 +68,7 @@ export function createHints(options: HintOptions, report: Report): Hints {
           applicationName: options.applicationName ?? 'taskflow/listener',
           channel,
           testEvery,
+          farewell: bye,
           ...(options.patience !== undefined && { patience: options.patience }),
           onMessage: receive,
           onUp() {
@@ -156,7 +157,6 @@ export function createHints(options: HintOptions, report: Report): Hints {
     },
     async stop() {
       await sender.stop()
-      await listener?.tell(bye)
       await listener?.stop()
     },
   }

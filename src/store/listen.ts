@@ -20,6 +20,8 @@ export interface ListenerOptions {
   testEvery?: number
   /** How long a test or a connection may take, in milliseconds. */
   patience?: number
+  /** The last that is told before an orderly end: no sign of life comes after it. */
+  farewell: string
 }
 
 export interface Listener {
@@ -108,6 +110,7 @@ export function createListener(options: ListenerOptions): Listener {
         await Promise.race([pause(testEvery), broken])
         if (!ending.signal.aborted) await Promise.race([test(client), broken])
       }
+      await Promise.race([send(client, options.farewell), broken])
     } finally {
       up = false
       session = null

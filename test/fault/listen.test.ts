@@ -127,6 +127,8 @@ describe('hints', () => {
     await until('the session hears it too', () => isTold(hintKey('x')))
     await b.stop()
     await until('the leave is told', () => isTold('bye'))
+    // Told is not yet heard by the other; what comes later on the channel is.
+    await testedThrice()
     a.publish('flows', ['late'])
     await testedThrice()
     expect(isTold(hintKey('late'))).toBe(false)
