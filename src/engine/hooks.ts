@@ -110,7 +110,7 @@ export function createHooks({ scope, rules, limit, retire }: HooksOptions): Hook
       const { namespace } = caller
       if (flow_id !== null && !isId(flow_id)) throw flowNotFound(flow_id)
       const { row, shown } = makeHook({ namespace, flow_id }, definition, rules)
-      const reply = await keyedChange(scope, caller, options, async (runner) => {
+      const reply = await keyedChange(scope, caller.namespace, caller, options, async (runner) => {
         if (flow_id !== null) {
           // From now on every batch looks for its hooks; one under way is waited for.
           const flow = { id: flow_id, shard: shardToken(shardIndexOf(flow_id)), namespace }
@@ -153,7 +153,7 @@ export function createHooks({ scope, rules, limit, retire }: HooksOptions): Hook
       const { url } = definition
       const moved = url === undefined ? {} : { url: checkOutboundUrl(url, rules).href }
       let disabled: HookRecord | null = null
-      const reply = await keyedChange(scope, caller, options, async (runner) => {
+      const reply = await keyedChange(scope, caller.namespace, caller, options, async (runner) => {
         const { now, ...known } = await lock(runner, caller, id)
         const next: HookRecord = { ...known, ...definition, ...moved }
         next.lane = laneOf(next)
@@ -178,11 +178,17 @@ export function createHooks({ scope, rules, limit, retire }: HooksOptions): Hook
 
     async remove(caller, id, options = {}) {
       let removed: HookRecord | null = null
-      const { replayed } = await keyedChange(scope, caller, options, async (runner) => {
-        removed = await lock(runner, caller, id)
-        await deleteHook(runner, caller.namespace, id)
-        return {}
-      })
+      const { replayed } = await keyedChange(
+        scope,
+        caller.namespace,
+        caller,
+        options,
+        async (runner) => {
+          removed = await lock(runner, caller, id)
+          await deleteHook(runner, caller.namespace, id)
+          return {}
+        },
+      )
       if (removed !== null) retire(placeOf(removed))
       return { replayed }
     },
@@ -190,7 +196,7 @@ export function createHooks({ scope, rules, limit, retire }: HooksOptions): Hook
     async rotate(caller, id, { secret: given, overlap }, options = {}) {
       if (given !== undefined) checkSecret(given)
       const secret = given ?? newSecret()
-      const reply = await keyedChange(scope, caller, options, async (runner) => {
+      const reply = await keyedChange(scope, caller.namespace, caller, options, async (runner) => {
         const { now, ...known } = await lock(runner, caller, id)
         const until = new Date(Date.parse(now) + overlap).toISOString()
         const kept = known.secrets.map((one) => ({

@@ -40,7 +40,7 @@ export function createMemos(scope: Scope, flows: Flows, limits: MemoLimits): Mem
   return {
     async get(caller, flowId, key) {
       await flows.get(caller, flowId)
-      const memo = await readMemo(scope, flowId, key)
+      const memo = await readMemo(scope, caller.namespace, flowId, key)
       if (memo !== undefined) return memo
       throw new FlowError(
         'not_found',
@@ -61,6 +61,7 @@ export function createMemos(scope: Scope, flows: Flows, limits: MemoLimits): Mem
       const { shard } = await flows.get(caller, flowId)
       return keyedChange(
         scope,
+        caller.namespace,
         caller,
         options,
         async (runner) => {

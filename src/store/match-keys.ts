@@ -104,6 +104,7 @@ export async function findMatches(
 ): Promise<{ flow_id: string; wait_id: string }[]> {
   return read<{ flow_id: string; wait_id: string }>(
     scope,
+    query.namespace,
     sql`
       select flow_id, wait_id from match_keys
       where namespace = ${query.namespace} and topic = ${query.topic}

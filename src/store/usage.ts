@@ -23,6 +23,7 @@ export async function readUsage(
 ): Promise<Usage> {
   const [flows] = await read<{ count: number; seen: number; steps: number; bytes: number }>(
     scope,
+    namespace,
     sql`
       with sampled as materialized (
         select f.open_steps, f.state_bytes from flows f
@@ -38,6 +39,7 @@ export async function readUsage(
   )
   const [signals] = await read<{ count: number }>(
     scope,
+    namespace,
     sql`
       select count(*)::integer as count from (
         select 1 from signals s
