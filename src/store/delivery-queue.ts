@@ -7,7 +7,7 @@ import type { SigningSecret } from '../domain/signing-secret.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Traceparent } from '../domain/trace.ts'
 import { type Runner, readerOf, rows, type Scope, writerOf } from './db.ts'
-import { type Sql, sql } from './sql.ts'
+import { ahead, type Sql, sql } from './sql.ts'
 import { everywhere } from './wall.ts'
 
 /** An event that hooks may want. */
@@ -201,7 +201,7 @@ export async function claimDeliveries(
           ${lanes.map(({ slots }) => slots)}::integer[]) as w(lane, slots)
         cross join lateral (
           select x.id, x.shard, x.hook_id, x.flow_id, x.revision, x.ordered from deliveries x
-          where x.status = 'pending' and x.lane = w.lane and x.next_attempt_at <= ${time}
+          where x.status = 'pending' and x.lane = w.lane and x.next_attempt_at <= ${ahead(time)}
           order by x.next_attempt_at, x.id
           limit w.slots
           for no key update skip locked) d),
