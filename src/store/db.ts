@@ -153,7 +153,7 @@ export async function together<T extends readonly unknown[]>(
 }
 
 /** Each statement must see what committed before it: a look-up after a lock depends on it. */
-export const begin = { name: 'begin', text: 'begin isolation level read committed', values: [] }
+const begin = { name: 'begin', text: 'begin isolation level read committed', values: [] }
 export const commit = { name: 'commit', text: 'commit', values: [] }
 export const rollback = { name: 'rollback', text: 'rollback', values: [] }
 

@@ -71,6 +71,8 @@ it('lets a namespace have, and see, everything that there is', async () => {
   const target = { topic: `${mark}.topic`, correlation_id: `${mark}1` }
   await ours('POST', `/flows/${flow.id}/wait`, { kind: 'external_event', ...target })
   expect((await api.call('POST', '/in/ours:plain', { id: '1' })).status).toBe(202)
+  // A name that the list would take for everybody's.
+  expect((await api.call('POST', '/in/*:plain', { id: '1' })).status).toBe(404)
   expect((await ours('GET', `/flows/${flow.id}`)).status).toBe('running')
   owned['signal_id'] = (await ours('POST', '/signals', { ...target, topic: mark })).id
   const [message] = (await ours('GET', '/sources/plain/messages')).items

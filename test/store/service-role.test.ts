@@ -19,7 +19,11 @@ let folder: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'taskflow-role-'))
   await chmod(folder, 0o755)
-  server = await startEmbedded({ dataDir: folder, checkoutDir: checkout, settings: { fsync: 'off' } })
+  server = await startEmbedded({
+    dataDir: folder,
+    checkoutDir: checkout,
+    settings: { fsync: 'off' },
+  })
 }, 60_000)
 afterAll(async () => {
   await server?.stop()
