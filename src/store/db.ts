@@ -29,6 +29,7 @@ export interface Scope {
   shards: 'all'
   writer: Connections
   reader: Connections
+  /** Whether the database must be told for whom each statement is. */
   wall: Wall
   /** From now on each connection makes its plans anew before it is used again. */
   replan(): void
@@ -85,7 +86,7 @@ export function writerOf(scope: Scope, within: Within): Runner {
 
 type Statement = Parameters<Runner['query']>[0]
 
-/** Where no wall stands, the statement goes as it is: for all that is sent, there might be none. */
+/** Where no wall stands, the statement goes as it is, and nothing else is sent. */
 async function single<Row extends pg.QueryResultRow>(
   { wall }: Scope,
   pool: Connections,
