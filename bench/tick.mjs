@@ -137,7 +137,7 @@ function openEngine(url) {
     tick: { interval: 1000, batchSize: 500 },
     inbound: { allowUnsigned: false, retention: 86_400_000 },
     steps: { bytes: 65_536, memos: { bytes: 65_536, count: 10 } },
-    streams: { total: 1, perCaller: 1 },
+    streams: { total: 1, perCaller: 1, perNamespace: 0 },
     hooks: {
       rules: { allowPrivate: false },
       limit: 1,

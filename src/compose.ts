@@ -234,12 +234,14 @@ function assemble(
     namespaces: {
       open_flows: config.TASKFLOW_NAMESPACE_FLOWS_LIMIT,
       open_steps: config.TASKFLOW_NAMESPACE_STEPS_LIMIT,
-      state_bytes: config.TASKFLOW_NAMESPACE_STATE_LIMIT_BYTES,
       kept_signals: config.TASKFLOW_NAMESPACE_SIGNALS_LIMIT,
+      hooks: config.TASKFLOW_NAMESPACE_HOOKS_LIMIT,
+      bytes: config.TASKFLOW_NAMESPACE_LIMIT_BYTES,
     },
     streams: {
       total: config.TASKFLOW_STREAMS_LIMIT,
       perCaller: config.TASKFLOW_STREAMS_PER_CALLER,
+      perNamespace: config.TASKFLOW_NAMESPACE_STREAMS_LIMIT,
     },
     hooks: {
       rules,

@@ -1,37 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { parseDuration } from './domain/formats.ts'
-
-/** A text that is read as a number of milliseconds. */
-const duration = (fallback: string, minimum: string, description: string) =>
-  Type.Integer({
-    format: 'duration',
-    default: fallback,
-    minimum: parseDuration(minimum),
-    description,
-  })
-
-/** The same, or off: null. */
-const durationOrOff = (fallback: string, minimum: string, description: string) =>
-  Type.Unsafe<number | null>({ ...duration(fallback, minimum, description), off: true })
-
-const integer = (fallback: number, minimum: number, maximum: number, description: string) =>
-  Type.Integer({ default: fallback, minimum, maximum, description })
-
-const flag = (fallback: boolean, description: string) =>
-  Type.Boolean({ default: fallback, description })
-
-const text = (description: string) => Type.Optional(Type.String({ minLength: 1, description }))
-
-/** A text with a default. */
-const textOf = (fallback: string, description: string) =>
-  Type.String({ default: fallback, minLength: 1, description })
-
-/** One of a few words, with a default. */
-const oneOf = <Word extends string>(words: readonly [Word, ...Word[]], description: string) =>
-  Type.Union(
-    words.map((word) => Type.Literal(word)),
-    { default: words[0], description },
-  )
+import { duration, durationOrOff, flag, integer, oneOf, text, textOf } from './config-fields.ts'
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
@@ -146,17 +114,29 @@ export const configSchema = Type.Object({
     1_000_000_000,
     'Open steps of one namespace; past it, 429. 0: no limit.',
   ),
-  TASKFLOW_NAMESPACE_STATE_LIMIT_BYTES: integer(
-    0,
-    0,
-    999_999_999_999_999,
-    'State of the open flows of one namespace, together; past it, no flow can be made. 0: no limit.',
-  ),
   TASKFLOW_NAMESPACE_SIGNALS_LIMIT: integer(
     0,
     0,
     1_000_000_000,
     'Signals kept in one namespace; past it, 429 for what nobody waits for. 0: no limit.',
+  ),
+  TASKFLOW_NAMESPACE_HOOKS_LIMIT: integer(
+    0,
+    0,
+    1_000_000_000,
+    'Hooks of one namespace, for all of its flows and for single ones that are open; past it, 429. 0: no limit.',
+  ),
+  TASKFLOW_NAMESPACE_STREAMS_LIMIT: integer(
+    0,
+    0,
+    100_000,
+    'Event streams that one namespace has open at a time in this process; past it, 429. 0: no limit.',
+  ),
+  TASKFLOW_NAMESPACE_LIMIT_BYTES: integer(
+    0,
+    0,
+    999_999_999_999_999,
+    'State, steps and memos of the open flows of one namespace, and payloads of its kept signals, together; past it, 429. 0: no limit.',
   ),
   TASKFLOW_MEMOS_LIMIT: integer(1_000, 1, 100_000, 'Memos of one flow.'),
   TASKFLOW_SIGNAL_TTL: duration(
@@ -254,7 +234,12 @@ export const configSchema = Type.Object({
     'Let hooks and controllers point to private and loopback addresses, to any port and to plain http://. For development.',
   ),
   TASKFLOW_HOOK_TIMEOUT: duration('PT15S', 'PT0.1S', 'For one request of a hook, answer and all.'),
-  TASKFLOW_HOOKS_LIMIT: integer(1_000, 0, 100_000, 'Hooks of one namespace.'),
+  TASKFLOW_HOOKS_LIMIT: integer(
+    1_000,
+    0,
+    100_000,
+    'Hooks for all flows of one namespace; those of single flows do not count.',
+  ),
   TASKFLOW_DELIVERY_RETENTION: duration(
     'P7D',
     'PT1M',

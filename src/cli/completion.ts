@@ -45,12 +45,10 @@ export async function completions(
   typed: readonly string[],
   terminal: Terminal,
 ): Promise<string[]> {
-  const words = typed[0] === '--' ? typed.slice(1) : typed
-  const partial = words.at(-1) ?? ''
-  const before = words.slice(0, -1)
-  const { command, flag, values, given } = walk(program, before)
+  const { words, partial, joined } = splitEquals(typed[0] === '--' ? typed.slice(1) : typed)
+  const { command, flag, values, given } = walk(program, words)
   const fits = (candidates: readonly string[]) =>
-    candidates.filter((candidate) => candidate.startsWith(partial))
+    candidates.flatMap((candidate) => (candidate.startsWith(partial) ? joined + candidate : []))
   if (flag !== null) {
     const noun = command.parent?.name() ?? ''
     const known = flagValues[`${noun} ${flag}`] ?? flagValues[flag]
@@ -70,6 +68,31 @@ export async function completions(
   if (argument === 'shell') return fits(['bash', 'zsh', 'fish'])
   const source = argument === undefined ? undefined : idSources[argument]
   return source === undefined ? [] : fits(await idsAt(source, given, terminal))
+}
+
+/**
+ * The words before the last one, and the last one as far as it is typed; `--flag=value` as two words. Where
+ * that is one word for the shell, what it puts in the place of the word has to begin with what is `joined`.
+ * bash gives the sign as a word of its own, and puts in the place of the value alone.
+ */
+function splitEquals(typed: readonly string[]): {
+  words: string[]
+  partial: string
+  joined: string
+} {
+  const words: string[] = []
+  let joined = ''
+  for (const word of typed) {
+    const [, flag, value] = /^(--[a-z-]+)=(.*)$/s.exec(word) ?? []
+    joined = ''
+    if (flag !== undefined && value !== undefined) {
+      words.push(flag, value)
+      joined = `${flag}=`
+    } else if (word !== '=' || words.at(-1)?.startsWith('--') !== true) words.push(word)
+    else if (word === typed.at(-1)) words.push('')
+  }
+  const partial = words.pop() ?? ''
+  return { words, partial, joined }
 }
 
 function helpOf(command: Command): { long: string }[] {

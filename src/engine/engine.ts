@@ -25,13 +25,14 @@ import { createInbound, type Inbound } from './inbound.ts'
 import { createInboundMessages, type InboundMessages } from './inbound-messages.ts'
 import { createLinks, type Links } from './links.ts'
 import { createMemos, type MemoLimits, type Memos } from './memos.ts'
-import { createNamespaceQuota, type NamespaceLimits } from './namespace-quota.ts'
+import { createNamespaceQuota, type NamespaceLimits, unlimited } from './namespace-quota.ts'
 import type { Report } from './notice.ts'
 import type { Outbound } from './outbound.ts'
 import type { OutboundRules } from './outbound-url.ts'
 import { createPlanLoop } from './plan-keeper.ts'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
 import { createPush, type PushSettings } from './push.ts'
+import type { StreamLimits } from './quota.ts'
 import { createFlowReader } from './reader.ts'
 import { keepRefused, type RefusedMessage } from './refused-messages.ts'
 import { createSweepers } from './retention.ts'
@@ -100,7 +101,7 @@ export interface Engine {
 export interface HookSettings {
   /** Where hooks may point to. */
   rules: OutboundRules
-  /** Hooks of one namespace. */
+  /** Hooks for all flows of one namespace. */
   limit: number
   /** For one request, in milliseconds. */
   timeout: number
@@ -136,7 +137,7 @@ export interface EngineOptions {
   /** What each namespace may have; nothing is limited when absent. */
   namespaces?: NamespaceLimits
   /** Event streams open at a time. */
-  streams: { total: number; perCaller: number }
+  streams: StreamLimits
   /** How often it is read how much waits in the database, in milliseconds. */
   depths: { interval: number }
   listen: HintOptions
@@ -161,8 +162,6 @@ export interface RunningEngine extends Engine {
   /** Stops the loops, then waits until everything accepted has been answered. */
   stop(): Promise<void>
 }
-
-const unlimited: NamespaceLimits = { open_flows: 0, open_steps: 0, state_bytes: 0, kept_signals: 0 }
 
 export function createEngine(options: EngineOptions): RunningEngine {
   const { scope, report } = options
@@ -281,12 +280,12 @@ export function createEngine(options: EngineOptions): RunningEngine {
     sources: createSources({ scope, allowUnsigned, maxTtl: options.signals.max_ttl }),
     inbound: createInbound({ scope, signals, allowUnsigned }),
     messages: createInboundMessages(scope, allowUnsigned),
-    hooks: createHooks({ scope, rules, limit: hookLimit, retire: dispatcher.retire }),
+    hooks: createHooks({ scope, rules, limit: hookLimit, quota, retire: dispatcher.retire }),
     deliveries: createDeliveries(scope, dispatcher.nudge),
     dispatcher,
     steps,
     queue,
-    memos: createMemos(scope, flows, options.steps.memos),
+    memos: createMemos(scope, flows, options.steps.memos, quota),
     controllers: push.controllers,
     credentials,
     bindings: createBindings(scope, credentials, env),

@@ -137,7 +137,7 @@ export function createFlows(options: FlowsOptions): Flows {
           ...(made.length > 0 && { hooks }),
         })
       if (quota === null) return create()
-      const giveBack = await quota.take(caller.namespace, flowAmounts(input))
+      const giveBack = await quota.take(caller.namespace, flowAmounts({ ...input, hooks: made }))
       try {
         const reply = await create()
         if (reply.outcome !== 'created' || reply.replayed) giveBack()

@@ -20,6 +20,7 @@ import type { Caller, ChangeOptions } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { type HookView, laneOf, makeHook, type NewHook, viewOf } from './hook-making.ts'
 import { type KeyedReply, keyedChange } from './keyed-change.ts'
+import { type NamespaceQuota, roomFor } from './namespace-quota.ts'
 import { checkOutboundUrl, type OutboundRules } from './outbound-url.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import { checkSecret, newSecret } from './signing.ts'
@@ -31,8 +32,8 @@ export type HookPatch = Partial<HookDefinition> & { enabled?: boolean }
 
 export interface Hooks {
   /**
-   * Without `flow_id` for all flows of the namespace. Throws `url_not_allowed`, `limit_exceeded`, and
-   * `not_found` for the flow.
+   * Without `flow_id` for all flows of the namespace. Throws `url_not_allowed`, `limit_exceeded`,
+   * `quota_exceeded`, and `not_found` for the flow.
    */
   create(
     caller: Caller,
@@ -71,8 +72,10 @@ export interface Hooks {
 export interface HooksOptions {
   scope: Scope
   rules: OutboundRules
-  /** Hooks of one namespace. */
+  /** Hooks for all flows of one namespace. */
   limit: number
+  /** What namespaces are held to; null when they are held to nothing. */
+  quota: NamespaceQuota | null
   /** A hook is gone or disabled. */
   retire: (hook: { hook_id: string; lane: string }) => void
 }
@@ -80,7 +83,7 @@ export interface HooksOptions {
 /** Secrets of one hook that sign at a time. */
 const maxSecrets = 8
 
-export function createHooks({ scope, rules, limit, retire }: HooksOptions): Hooks {
+export function createHooks({ scope, rules, limit, quota, retire }: HooksOptions): Hooks {
   async function lock(runner: Runner, { namespace }: Caller, id: string) {
     const hook = isId(id) ? await lockHook(runner, namespace, id) : undefined
     if (hook === undefined) throw hookNotFound(id)
@@ -110,16 +113,24 @@ export function createHooks({ scope, rules, limit, retire }: HooksOptions): Hook
       const { namespace } = caller
       if (flow_id !== null && !isId(flow_id)) throw flowNotFound(flow_id)
       const { row, shown } = makeHook({ namespace, flow_id }, definition, rules)
-      const reply = await keyedChange(scope, caller.namespace, caller, options, async (runner) => {
-        if (flow_id !== null) {
-          // From now on every batch looks for its hooks; one under way is waited for.
-          const flow = { id: flow_id, shard: shardToken(shardIndexOf(flow_id)), namespace }
-          if (!(await markHooked(runner, flow))) throw flowNotFound(flow_id)
-        }
-        await refuseTooMany(runner, namespace, flow_id)
-        return viewOf(await insertHook(runner, row))
-      })
-      return { ...reply, secret: reply.replayed ? null : shown }
+      const room = await roomFor(quota, namespace, { hooks: 1 })
+      try {
+        const reply = await keyedChange(scope, namespace, caller, options, async (runner) => {
+          if (flow_id !== null) {
+            // From now on every batch looks for its hooks; one under way is waited for.
+            const flow = { id: flow_id, shard: shardToken(shardIndexOf(flow_id)), namespace }
+            if (!(await markHooked(runner, flow))) throw flowNotFound(flow_id)
+          }
+          await refuseTooMany(runner, namespace, flow_id)
+          if (room.refusal !== null) throw room.refusal
+          return viewOf(await insertHook(runner, row))
+        })
+        if (reply.replayed) room.giveBack()
+        return { ...reply, secret: reply.replayed ? null : shown }
+      } catch (error) {
+        room.giveBack()
+        throw error
+      }
     },
 
     async get(caller, id) {

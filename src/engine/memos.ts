@@ -7,6 +7,7 @@ import { type MemoRecord, type MemoWrite, readMemo, writeMemo } from '../store/m
 import type { Caller, ChangeOptions } from './change.ts'
 import type { Flows } from './flows.ts'
 import { type KeyedReply, keyedChange } from './keyed-change.ts'
+import { type NamespaceQuota, roomFor } from './namespace-quota.ts'
 
 /** A memo that was written. */
 export interface WrittenMemo {
@@ -19,7 +20,7 @@ export interface Memos {
   get(caller: Caller, flowId: string, key: string): Promise<MemoRecord>
   /**
    * Writes a value; with `onlyNew` only if there is none. It makes no revision. Throws `not_found`,
-   * `already_terminal`, `limit_exceeded`, and `precondition_failed` when there is one.
+   * `already_terminal`, `limit_exceeded`, `quota_exceeded`, and `precondition_failed` when there is one.
    */
   put(
     caller: Caller,
@@ -36,7 +37,13 @@ export interface MemoLimits {
   count: number
 }
 
-export function createMemos(scope: Scope, flows: Flows, limits: MemoLimits): Memos {
+/** @param quota what namespaces are held to; null when they are held to nothing. */
+export function createMemos(
+  scope: Scope,
+  flows: Flows,
+  limits: MemoLimits,
+  quota: NamespaceQuota | null,
+): Memos {
   return {
     async get(caller, flowId, key) {
       await flows.get(caller, flowId)
@@ -59,18 +66,29 @@ export function createMemos(scope: Scope, flows: Flows, limits: MemoLimits): Mem
         )
       }
       const { shard } = await flows.get(caller, flowId)
-      return keyedChange(
-        scope,
-        caller.namespace,
-        caller,
-        options,
-        async (runner) => {
-          const memo = { flow_id: flowId, shard, key, value }
-          const written = await writeMemo(runner, memo, !onlyNew, limits.count)
-          return accepted(written, flowId, key)
-        },
-        flowId,
-      )
+      const room = await roomFor(quota, caller.namespace, { bytes: actual })
+      try {
+        const reply = await keyedChange(
+          scope,
+          caller.namespace,
+          caller,
+          options,
+          async (runner) => {
+            const memo = { flow_id: flowId, shard, key, value }
+            const written = await writeMemo(runner, memo, !onlyNew, limits.count)
+            const made = accepted(written, flowId, key)
+            // Undone by it. What is wrong with the request as such is told first.
+            if (room.refusal !== null) throw room.refusal
+            return made
+          },
+          flowId,
+        )
+        if (reply.replayed) room.giveBack()
+        return reply
+      } catch (error) {
+        room.giveBack()
+        throw error
+      }
     },
   }
 

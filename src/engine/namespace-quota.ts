@@ -2,7 +2,7 @@
 // between, so that no request waits for a count.
 
 import { FlowError } from '../domain/errors.ts'
-import { type JsonObject, jsonBytes } from '../domain/json.ts'
+import { type JsonObject, type JsonValue, jsonBytes } from '../domain/json.ts'
 import type { Scope } from '../store/db.ts'
 import { readUsage, type Usage } from '../store/usage.ts'
 
@@ -10,6 +10,14 @@ export type { Usage }
 
 /** The most of each that a namespace may have; 0: no limit. */
 export type NamespaceLimits = { readonly [What in keyof Usage]: number }
+
+export const unlimited: NamespaceLimits = {
+  open_flows: 0,
+  open_steps: 0,
+  kept_signals: 0,
+  hooks: 0,
+  bytes: 0,
+}
 
 export interface NamespaceQuota {
   /**
@@ -27,13 +35,14 @@ const goodFor = 5_000
 /** It is counted anew from here on, while the old count still serves. */
 const freshFor = 2_000
 
-const kinds = ['open_flows', 'open_steps', 'state_bytes', 'kept_signals'] as const
+const kinds = ['open_flows', 'open_steps', 'kept_signals', 'hooks', 'bytes'] as const
 
 const words: Record<keyof Usage, string> = {
   open_flows: 'open flows',
   open_steps: 'open steps',
-  state_bytes: 'bytes of state in open flows',
   kept_signals: 'kept signals',
+  hooks: 'hooks',
+  bytes: 'bytes in its open flows and kept signals',
 }
 
 interface Counted {
@@ -49,11 +58,7 @@ export function createNamespaceQuota(scope: Scope, limits: NamespaceLimits): Nam
 
   async function count(namespace: string): Promise<Counted> {
     const at = performance.now()
-    const usage = await readUsage(scope, namespace, {
-      flows: limits.open_flows || 1_000_000,
-      signals: limits.kept_signals,
-    })
-    const counted: Counted = { usage, at }
+    const counted: Counted = { usage: await readUsage(scope, namespace, limits), at }
     known.set(namespace, counted)
     return counted
   }
@@ -107,11 +112,42 @@ export function createNamespaceQuota(scope: Scope, limits: NamespaceLimits): Nam
 /** What a new flow takes. */
 export function flowAmounts(flow: {
   state?: JsonObject
-  steps?: readonly unknown[]
+  steps?: readonly { input?: JsonValue }[]
+  hooks?: readonly unknown[]
 }): Partial<Usage> {
+  const { state = {}, steps = [], hooks = [] } = flow
   return {
     open_flows: 1,
-    state_bytes: jsonBytes(flow.state ?? {}),
-    ...(flow.steps !== undefined && { open_steps: flow.steps.length }),
+    open_steps: steps.length,
+    hooks: hooks.length,
+    bytes: bytesOf(state) + steps.reduce((sum, { input }) => sum + bytesOf(input), 0),
+  }
+}
+
+/** What a value takes that may be absent. */
+export function bytesOf(value: JsonValue | undefined): number {
+  return value === undefined ? 0 : jsonBytes(value)
+}
+
+export interface Room {
+  refusal: FlowError | null
+  giveBack: () => void
+}
+
+/** None is needed. */
+export const noRoom: Room = { refusal: null, giveBack: () => {} }
+
+/** Room for what a request may come to need; it is only refused when it does. */
+export async function roomFor(
+  quota: NamespaceQuota | null,
+  namespace: string,
+  amounts: Partial<Usage>,
+): Promise<Room> {
+  if (quota === null) return noRoom
+  try {
+    return { refusal: null, giveBack: await quota.take(namespace, amounts) }
+  } catch (error) {
+    if (!(error instanceof FlowError) || error.code !== 'quota_exceeded') throw error
+    return { ...noRoom, refusal: error }
   }
 }

@@ -18,7 +18,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { StartIfAbsent } from './entry.ts'
 import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
-import { flowAmounts, type NamespaceQuota, type Usage } from './namespace-quota.ts'
+import { bytesOf, flowAmounts, type NamespaceQuota, noRoom, roomFor } from './namespace-quota.ts'
 import type { Report } from './notice.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import { originOf, seesSent, sightMark, sightOf } from './sight.ts'
@@ -131,6 +131,7 @@ export function createSignals(
     async send(caller, input, options = {}) {
       // Who sees other flows has senders' ids of its own: a duplicate tells nobody what others sent.
       const { target, payload, source = sightMark(caller) } = input
+      const { namespace } = caller
       const flowId = input.flow_id ?? null
       if (flowId !== null && !isId(flowId)) throw flowNotFound(flowId)
       refuseLarge(payload, settings.payload_bytes)
@@ -145,13 +146,15 @@ export function createSignals(
       const start = startOf(caller, input.start_if_absent, limits)
       // Not awaited where there are no quotas: what is sent at once stays in its order.
       const room =
-        ttl === 0 || quota === null ? noRoom : await roomFor(quota, caller, { kept_signals: 1 })
+        ttl === 0 || quota === null
+          ? noRoom
+          : await roomFor(quota, namespace, { kept_signals: 1, bytes: bytesOf(payload) })
       // What somebody waits for needs no room. A sender of webhooks sends again what is refused.
       if (room.refusal !== null && input.message !== undefined) throw room.refusal
       const flowRoom =
         start === null || quota === null
           ? noRoom
-          : await roomFor(quota, caller, flowAmounts(start.input))
+          : await roomFor(quota, namespace, flowAmounts(start.input))
       const shardIndex =
         target.kind === 'external_event'
           ? shardOf(caller.namespace, target.correlation_id)
@@ -217,28 +220,6 @@ export function createSignals(
     },
   }
 }
-
-interface Room {
-  refusal: FlowError | null
-  giveBack: () => void
-}
-
-/** Room for what a signal may come to need; it is only refused when it does. */
-async function roomFor(
-  quota: NamespaceQuota,
-  { namespace }: Caller,
-  amounts: Partial<Usage>,
-): Promise<Room> {
-  try {
-    return { refusal: null, giveBack: await quota.take(namespace, amounts) }
-  } catch (error) {
-    if (!(error instanceof FlowError) || error.code !== 'quota_exceeded') throw error
-    return { refusal: error, giveBack: () => {} }
-  }
-}
-
-/** None is needed. */
-const noRoom: Room = { refusal: null, giveBack: () => {} }
 
 function startOf(
   caller: Caller,

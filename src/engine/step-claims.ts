@@ -70,6 +70,8 @@ interface Line {
   looking: boolean
   /** Something may have become ready since the look began. */
   again: boolean
+  /** When the last look began, if it left nothing behind and nobody has told of anything since. */
+  emptyAt: number | null
 }
 
 /** @param onClaimed told of the shortest lease that was given, in milliseconds. */
@@ -105,12 +107,22 @@ export function createStepClaims(
 
   /** Has a line looked at, now or as soon as the look under way is over. */
   function look(line: Line): void {
+    line.emptyAt = null
     if (line.looking) {
       line.again = true
       return
     }
+    if (line.claims.length === 0) return
     queued.add(line)
     run()
+  }
+
+  /**
+   * Whether a claim that waits can do without a look of its own: it is no worse off than those that have
+   * waited since the last one, which are looked for once a second.
+   */
+  function isKnownEmpty({ emptyAt }: Line): boolean {
+    return emptyAt !== null && performance.now() - emptyAt < lookEvery
   }
 
   function run(): void {
@@ -122,21 +134,16 @@ export function createStepClaims(
       void serve(line).finally(() => {
         line.looking = false
         busy--
-        if (line.claims.length === 0) drop(line)
-        else if (line.again) look(line)
+        if (line.again) look(line)
         run()
       })
     }
   }
 
-  function drop(line: Line): void {
-    const key = keyOf(line.filter)
-    if (lines.get(key) === line) lines.delete(key)
-  }
-
   /** One look: once around the circle of groups, or until everybody has something. */
   async function serve(line: Line): Promise<void> {
     line.again = false
+    const began = performance.now()
     const start = line.after
     let wrapped = start === null
     try {
@@ -160,6 +167,7 @@ export function createStepClaims(
           wrapped = true
         } else if (wrapped && (start === null || isBehind(more, start))) break
       }
+      if (!line.again) line.emptyAt = began
       // Those that would not wait have had their look.
       for (const claim of line.claims) if (claim.request.wait === 0) claim.settle([])
     } catch (error) {
@@ -217,7 +225,11 @@ export function createStepClaims(
     interval: lookEvery,
     report,
     async pass() {
-      for (const line of lines.values()) look(line)
+      for (const [key, line] of lines) {
+        // Kept until now for what was known of it.
+        if (line.claims.length === 0 && !line.looking) lines.delete(key)
+        else look(line)
+      }
       return lookEvery
     },
   })
@@ -233,7 +245,7 @@ export function createStepClaims(
         const key = keyOf(filter)
         let line = lines.get(key)
         if (line === undefined) {
-          line = { filter, claims: [], after: null, looking: false, again: false }
+          line = { filter, claims: [], after: null, looking: false, again: false, emptyAt: null }
           lines.set(key, line)
         }
         const end = (finish: () => void) => {
@@ -253,7 +265,7 @@ export function createStepClaims(
         const timer = request.wait > 0 ? setTimeout(giveUp, request.wait) : undefined
         signal.addEventListener('abort', giveUp)
         line.claims.push(claim)
-        look(line)
+        if (request.wait === 0 || !isKnownEmpty(line)) look(line)
       })
     },
     start() {

@@ -15,7 +15,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { Flows } from './flows.ts'
 import { mintId } from './ids.ts'
 import type { Links } from './links.ts'
-import type { NamespaceQuota } from './namespace-quota.ts'
+import { bytesOf, type NamespaceQuota } from './namespace-quota.ts'
 import { hashOfOutcome, mintOutcome, type OutcomeInput } from './outcome-input.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import { isNarrow, sightOf } from './sight.ts'
@@ -150,14 +150,16 @@ export function createSteps({ scope, flows, links, stepBytes, quota }: StepsOpti
 
     async enqueue(caller, flowId, step, options) {
       if (!isId(flowId)) throw flowNotFound(flowId)
-      const giveBack = quota === null ? null : await quota.take(caller.namespace, { open_steps: 1 })
+      const made = mintStep(step, shardIndexOf(flowId), stepBytes)
+      const amounts = { open_steps: 1, bytes: bytesOf(step.input) }
+      const giveBack = quota === null ? null : await quota.take(caller.namespace, amounts)
       const reply = await flows
         .change(
           caller,
           flowId,
           {
             type: 'enqueue',
-            step: mintStep(step, shardIndexOf(flowId), stepBytes),
+            step: made,
             // Both looked up under the flow's lock.
             defaults: null,
             known: null,

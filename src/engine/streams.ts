@@ -22,7 +22,7 @@ import { createFlowStreams } from './flow-streams.ts'
 import type { Flows } from './flows.ts'
 import type { Hints } from './hints.ts'
 import type { Report } from './notice.ts'
-import { createStreamQuota } from './quota.ts'
+import { createStreamQuota, type StreamLimits } from './quota.ts'
 import type { EventStream, Sink } from './stream.ts'
 import type { Watch } from './watch.ts'
 
@@ -65,7 +65,7 @@ export interface StreamsOptions {
   watch: Watch
   hints: Hints
   positions: () => Promise<FeedPositions>
-  limits: { total: number; perCaller: number }
+  limits: StreamLimits
   readsInFlight: number
   report: Report
 }

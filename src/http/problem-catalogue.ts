@@ -158,7 +158,7 @@ export const problemKinds = {
     status: 429,
     title: 'There is no room for more of these',
     explanation: [
-      '`limit` names what there may be only so many of, `maximum` is how many: `kept_signals` for signals that nobody has taken yet, `streams_per_caller` for open event streams, `namespace_open_flows`, `namespace_open_steps`, `namespace_state_bytes` and `namespace_kept_signals` for all that a namespace may have. Nothing was done.',
+      '`limit` names what there may be only so many of, `maximum` is how many: `kept_signals` for signals that nobody has taken yet, `streams_per_caller` for open event streams, `namespace_open_flows`, `namespace_open_steps`, `namespace_kept_signals`, `namespace_hooks`, `namespace_streams` and `namespace_bytes` for all that a namespace may have. Nothing was done.',
       'Signals: let a flow take some of those that are kept, or send `ttl: "PT0S"` when one that nobody waits for need not be kept. Streams: close what is not needed any more. Or ask the operator of the service to raise the limit.',
     ],
     example: '1000 signals are kept here already. Send it again when a flow has taken some.',

@@ -174,7 +174,9 @@ export async function claimSteps(runner: Runner, query: ClaimQuery): Promise<Cla
       taken as materialized (
         select s.id, s.shard, c.turn, c.served, c.rank
         from candidates c join flow_steps s on s.id = c.id
-        where s.ready
+        -- Not plainly "ready": the index of ready steps, which seem to be few, would be read instead of
+        -- the primary key, and each candidate held against all of it.
+        where coalesce(s.ready, false)
         order by c.turn, c.served nulls first, c.rank, c.id
         limit ${wanted}
         for no key update of s skip locked),

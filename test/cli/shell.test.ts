@@ -1,7 +1,7 @@
-// The command line as a shell meets it: help, completion, pipes, and how soon it is there.
+// The command line as a shell meets it: help, pipes, and how soon it is there.
 
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -15,21 +15,10 @@ const run = promisify(execFile)
 const cli = join(import.meta.dirname, '../../dist/cli.js')
 
 let noter: Awaited<ReturnType<typeof startNoter>>
-let bin: string
 beforeAll(async () => {
-  noter = await startNoter({ body: '{"items":[{"id":"abc-1"},{"id":"abd-2"}]}' })
-  bin = await mkdtemp(join(tmpdir(), 'taskflow-bin-'))
-  await symlink(cli, join(bin, 'taskflow'))
+  noter = await startNoter({ body: '{"items":[]}' })
 })
-afterAll(async () => {
-  await noter.stop()
-  await rm(bin, { recursive: true })
-})
-
-const complete = async (...words: string[]) => {
-  const { out } = await type(['__complete', '--', ...words], { env: { TASKFLOW_URL: noter.url } })
-  return out.split('\n').filter((word) => word !== '')
-}
+afterAll(() => noter.stop())
 
 describe('help', () => {
   const terminal = { env: {}, out: { write: () => {}, columns: null } }
@@ -76,54 +65,6 @@ describe('help', () => {
     for (const [exit, words] of exitWords) expect(out).toContain(`${exit}`.padEnd(5) + words)
     expect((await typeLine('taskflow')).out).toBe(out)
     expect((await typeLine('taskflow --version')).out).toMatch(/^\d+\.\d+\.\d+\n$/)
-  })
-})
-
-describe('completion', () => {
-  it('knows commands, flags, values, operations and ids', async () => {
-    expect(await complete('fl')).toEqual(['flow'])
-    expect(await complete('flow', 'e')).toEqual(['events', 'explain'])
-    expect(await complete('flows', 'li')).toEqual(['list'])
-    expect(await complete('flow', 'list', '--wait-')).toEqual([
-      '--wait-correlation-id',
-      '--wait-kind',
-      '--wait-topic',
-    ])
-    expect(await complete('flow', 'list', '--status', 'w')).toEqual(['waiting'])
-    expect(await complete('step', 'list', '--status', 's')).toEqual(['succeeded'])
-    expect(await complete('binding', 'create', '--action', 'flows:')).toEqual([
-      'flows:read',
-      'flows:write',
-      'flows:cancel',
-    ])
-    expect(await complete('api', 'listFlow')).toEqual([
-      'listFlows',
-      'listFlowSteps',
-      'listFlowEvents',
-    ])
-    expect(await complete('completion', '')).toEqual(['bash', 'zsh', 'fish'])
-    expect(await complete('flow', 'show', 'ab')).toEqual(['abc-1', 'abd-2'])
-    expect(await complete('--json', 'flow', 'show', 'abd')).toEqual(['abd-2'])
-    expect(await complete('flow', 'show', 'abc-1', '')).toEqual([])
-    expect(await complete('step', 'list', '--flow', 'abc')).toEqual(['abc-1'])
-    expect(await complete('--url', 'http://127.0.0.1:1', 'flow', 'show', '')).toEqual([])
-  })
-
-  it('works in bash', async () => {
-    const { code, out } = await typeLine(
-      `PATH=${bin}:$PATH; unset -f taskflow; source <(taskflow completion bash)
-       COMP_WORDS=(taskflow flow ex); COMP_CWORD=2; _taskflow; echo "\${COMPREPLY[@]}"
-       COMP_WORDS=(taskflow flow show ""); COMP_CWORD=3; _taskflow; echo "\${COMPREPLY[@]}"
-       complete -p taskflow`,
-      { TASKFLOW_URL: noter.url },
-    )
-    expect(code).toBe(0)
-    expect(out).toBe('explain\nabc-1 abd-2\ncomplete -o nosort -F _taskflow taskflow\n')
-  })
-
-  it.each(['zsh', 'fish'])('has a script for %s that asks the same command', async (shell) => {
-    const { out } = await type(['completion', shell])
-    expect(out).toContain('__complete -- ')
   })
 })
 

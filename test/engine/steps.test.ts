@@ -228,6 +228,25 @@ describe('waiting for steps', () => {
     expect(got.flat()).toHaveLength(4)
   })
 
+  test('one that comes after an empty look waits like those before it, without a look of its own', async () => {
+    expect(await claim(engine)).toEqual([])
+    const elsewhere = openEngine(place.url)
+    try {
+      // Nobody tells of it, and the look of each second is not running.
+      const { step } = await flowWithStep(elsewhere)
+      expect(await claim(engine, { wait: 50 })).toEqual([])
+      expect(await claim(engine)).toMatchObject([{ id: step.id }])
+    } finally {
+      await elsewhere.close()
+    }
+  })
+
+  test('one that comes after an empty look has what was enqueued since', async () => {
+    expect(await claim(engine)).toEqual([])
+    const { step } = await flowWithStep(engine)
+    expect(await claim(engine, { wait: 20_000 })).toMatchObject([{ id: step.id }])
+  })
+
   test('one that gives up leaves nothing claimed', async () => {
     const gone = new AbortController()
     const waiting = engine.queue.claim(

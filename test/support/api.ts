@@ -6,10 +6,11 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import { createEngine, type HookSettings, type RunningEngine } from '../../src/engine/engine.ts'
 import { createMetrics } from '../../src/engine/metrics.ts'
-import type { NamespaceLimits } from '../../src/engine/namespace-quota.ts'
+import { type NamespaceLimits, unlimited } from '../../src/engine/namespace-quota.ts'
 import type { Notice } from '../../src/engine/notice.ts'
 import type { Outbound } from '../../src/engine/outbound.ts'
 import type { OutboundRules } from '../../src/engine/outbound-url.ts'
+import type { StreamLimits } from '../../src/engine/quota.ts'
 import type { SignalSettings } from '../../src/engine/signals.ts'
 import { createApp } from '../../src/http/app.ts'
 import { createPushWire } from '../../src/http/push-wire.ts'
@@ -57,7 +58,7 @@ export interface ApiOptions {
   /** Whether the loops run; they do when absent. */
   loops?: boolean
   /** Streams open at a time. */
-  quota?: { total: number; perCaller: number }
+  quota?: Partial<StreamLimits>
   sse?: Partial<SseOptions>
   /** Sources without verification are let in. */
   allowUnsigned?: boolean
@@ -66,7 +67,7 @@ export interface ApiOptions {
   log?: (line: string) => void
   signals?: Partial<SignalSettings>
   /** What each namespace may have; anything when absent. */
-  namespaces?: NamespaceLimits
+  namespaces?: Partial<NamespaceLimits>
   /** Limits of steps. */
   steps?: { bytes?: number; memos?: number; open?: number }
   hooks?: Partial<HookSettings>
@@ -84,7 +85,7 @@ export interface ApiOptions {
 export async function startApi(options: ApiOptions = {}): Promise<Api> {
   const {
     loops = true,
-    quota = { total: 2_000, perCaller: 1_000 },
+    quota = {},
     sse = {},
     allowUnsigned = false,
     publicUrl = '',
@@ -124,8 +125,8 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     tick: { interval: 1_000, batchSize: 500 },
     inbound: { allowUnsigned, retention: 30 * 24 * 60 * 60 * 1000 },
     steps: { bytes, memos: { bytes, count: memos } },
-    ...(namespaces && { namespaces }),
-    streams: quota,
+    ...(namespaces && { namespaces: { ...unlimited, ...namespaces } }),
+    streams: { total: 2_000, perCaller: 1_000, perNamespace: 0, ...quota },
     hooks: { ...hookSettings, ...hooks },
     push: {
       rules: outboundRules,

@@ -100,7 +100,7 @@ export function openEngine(url: string, options: TestEngineOptions = {}): TestEn
     tick: { interval: 1_000, batchSize: 500 },
     inbound: { allowUnsigned: false, retention: 30 * 24 * 60 * 60 * 1000 },
     steps: { bytes: 262_144, memos: { bytes: 262_144, count: 1_000 } },
-    streams: { total: 2_000, perCaller: 1_000 },
+    streams: { total: 2_000, perCaller: 1_000, perNamespace: 0 },
     hooks: hookSettings,
     push: pushSettings,
     outbound: noReceivers,

@@ -46,6 +46,17 @@ export interface Prepared {
   explain(): Promise<string>
   /** Pages that running it touches. What it does is undone. */
   pages(): Promise<number>
+  /** Pairs of rows that running it compares and finds not to belong together. What it does is undone. */
+  mismatches(): Promise<number>
+}
+
+/** A node of a plan that was run. */
+interface PlanNode {
+  'Shared Hit Blocks'?: number
+  'Shared Read Blocks'?: number
+  'Rows Removed by Join Filter'?: number
+  'Actual Loops'?: number
+  Plans?: PlanNode[]
 }
 
 /**
@@ -77,15 +88,25 @@ export async function prepare(
     const { rows } = await client.query<{ 'QUERY PLAN': string }>(`explain ${execute}`)
     return rows.map((row) => row['QUERY PLAN']).join('\n')
   }
-  const pages = async () => {
+  const run = async (): Promise<PlanNode> => {
     await client.query('begin')
-    const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }>(
+    const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
       `explain (analyze, buffers, format json) ${execute}`,
     )
     await client.query('rollback')
-    const plan = rows[0]?.['QUERY PLAN'][0].Plan
-    return (plan?.['Shared Hit Blocks'] ?? 0) + (plan?.['Shared Read Blocks'] ?? 0)
+    return rows[0]?.['QUERY PLAN'][0].Plan ?? {}
   }
+  const pages = async () => {
+    const plan = await run()
+    return (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0)
+  }
+  const mismatches = async () => mismatchesIn(await run())
   await explain()
-  return { explain, pages }
+  return { explain, pages, mismatches }
+}
+
+/** Removed rows are told for each loop. */
+function mismatchesIn(node: PlanNode): number {
+  const own = (node['Rows Removed by Join Filter'] ?? 0) * (node['Actual Loops'] ?? 1)
+  return (node.Plans ?? []).reduce((sum, one) => sum + mismatchesIn(one), own)
 }

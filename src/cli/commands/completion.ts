@@ -7,23 +7,31 @@ const scripts: Readonly<Record<string, string>> = {
   bash: `# taskflow: completion for bash. In ~/.bashrc: source <(taskflow completion bash)
 _taskflow() {
   local words=("\${COMP_WORDS[@]:1:COMP_CWORD}")
-  mapfile -t COMPREPLY < <("\${COMP_WORDS[0]}" __complete -- "\${words[@]}" 2>/dev/null)
+  mapfile -t COMPREPLY < <("\${COMP_WORDS[0]/#\\~/$HOME}" __complete -- "\${words[@]}" 2>/dev/null)
 }
 complete -o nosort -F _taskflow taskflow`,
   zsh: `#compdef taskflow
 # taskflow: completion for zsh. In ~/.zshrc, after compinit: source <(taskflow completion zsh)
+# Or as a file named _taskflow in a directory of $fpath.
 _taskflow() {
-  local -a found
-  found=("\${(@f)$("\${words[1]}" __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
-  [[ -n "$found" ]] && compadd -- "\${found[@]}"
+  local program=\${~\${(Q)words[1]}}
+  local -a before=("\${(@Q)words[2,CURRENT-1]}")
+  local -a found=("\${(@f)$("$program" __complete -- "\${before[@]}" "\${(Q)PREFIX}" 2>/dev/null)}")
+  [[ -n "$found" ]] && compadd -V taskflow -- "\${found[@]}"
 }
-compdef _taskflow taskflow`,
+if [[ "\${funcstack[1]}" == _taskflow ]]; then
+  _taskflow "$@"
+else
+  compdef _taskflow taskflow
+fi`,
   fish: `# taskflow: completion for fish. taskflow completion fish > ~/.config/fish/completions/taskflow.fish
 function __taskflow_complete
-    set -l words (commandline -opc) (commandline -ct)
-    $words[1] __complete -- $words[2..-1] 2>/dev/null
+    set -l words (commandline -opc)
+    set -l program (string replace -r '^~(?=/)' $HOME -- $words[1])
+    set -l current (commandline -ct | string trim -l -c '"\\'')
+    $program __complete -- $words[2..-1] "$current" 2>/dev/null
 end
-complete -c taskflow -f -a '(__taskflow_complete)'`,
+complete -c taskflow -f -k -a '(__taskflow_complete)'`,
 }
 
 export const addCompletion: Family = (program, terminal) => {

@@ -97,7 +97,7 @@ export const flowRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         summary: 'Create a flow',
         description:
           'Makes a flow in status `created`, or `running` with `start: true`, with `steps`, and for mirrored flows. With `key` and `on_conflict: use_existing` it answers 200 and the open flow that has the key.',
-        'x-problems': ['key_conflict', 'limit_exceeded', 'url_not_allowed'],
+        'x-problems': ['key_conflict', 'limit_exceeded', 'quota_exceeded', 'url_not_allowed'],
         querystring: noQuery,
         body: ref(CreateFlowSchema),
         response: { 200: ref(FlowSchema), 201: ref(CreatedFlowSchema) },

@@ -48,7 +48,7 @@ export const hookRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         summary: 'Make a hook',
         description:
           'From its answer on, every event that fits is posted to `url`, at least once and signed by Standard Webhooks. The `secret` of the answer is shown once.',
-        'x-problems': ['url_not_allowed', 'not_found', 'limit_exceeded'],
+        'x-problems': ['url_not_allowed', 'not_found', 'limit_exceeded', 'quota_exceeded'],
         querystring: noQuery,
         body: ref(CreateHookSchema),
         response: { 201: ref(HookWithSecretSchema) },

@@ -22,7 +22,13 @@ export const memoRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
         summary: 'Record a value',
         description:
           'Keeps a value under a name of the flow: 201, or 200 when it replaces one. With `If-None-Match: *` only if there is none, else 412: so the first attempt that gets there wins. It changes no revision and makes no event.',
-        'x-problems': ['not_found', 'already_terminal', 'precondition_failed', 'limit_exceeded'],
+        'x-problems': [
+          'not_found',
+          'already_terminal',
+          'precondition_failed',
+          'limit_exceeded',
+          'quota_exceeded',
+        ],
         params: memoParams,
         querystring: noQuery,
         body: ref(PutMemoSchema),

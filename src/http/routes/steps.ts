@@ -38,6 +38,7 @@ export const stepRoutes: FastifyPluginCallbackTypebox<RouteContext> = (app, { en
           'cancel_pending',
           'step_conflict',
           'limit_exceeded',
+          'quota_exceeded',
         ],
         params: flowParams,
         querystring: noQuery,
