@@ -112,7 +112,10 @@ async function walk(key: string, which: (method: string) => boolean) {
 it('shows it to its own key', async () => {
   const { failed, told } = await walk(keys.ours, (method) => method === 'GET')
   expect(failed).toEqual([])
-  expect(told.length, told.join(' ')).toBeGreaterThan(20)
+  // Not all that could: the feed shows nothing yet while an older transaction of the server is open.
+  const always = 'Controller Delivery Flow FlowStep Hook Memo Signal Source Step'
+  const missing = always.split(' ').filter((name) => !told.includes(`get${name}`))
+  expect(missing).toEqual([])
 }, 60_000)
 
 it('lets another namespace see and change nothing of it', async () => {
