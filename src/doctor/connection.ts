@@ -33,7 +33,8 @@ export async function checkDatabase(view: DatabaseView, look: Look): Promise<Che
     migrateOnStart: config.MIGRATE_ON_START,
     now,
   })
-  const seen = `PostgreSQL ${facts.version}, database ${facts.database} as ${facts.role}`
+  const held = facts.walled ? 'held' : 'not held'
+  const seen = `PostgreSQL ${facts.version}, database ${facts.database} as ${facts.role}, ${held} to row level security`
   return [{ name: 'database', seen, findings }, await checkPassage(view, look, facts)]
 }
 

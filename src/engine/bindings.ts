@@ -14,6 +14,7 @@ import { isId } from '../domain/id.ts'
 import type { Timestamp } from '../domain/time.ts'
 import {
   type BindingSight,
+  bindingsWithin,
   countLiveKeys,
   deleteBinding,
   deleteExpiredKeys,
@@ -26,7 +27,7 @@ import {
   readBinding,
   updateBinding,
 } from '../store/bindings.ts'
-import type { Runner, Scope } from '../store/db.ts'
+import { type Runner, readerOf, type Scope } from '../store/db.ts'
 import { toFlowError } from '../store/errors.ts'
 import type { ChangeOptions } from './change.ts'
 import type { Credentials, Identity } from './credentials.ts'
@@ -103,7 +104,9 @@ export function createBindings(scope: Scope, credentials: Credentials, env: stri
     options: ChangeOptions,
     work: (runner: Runner) => Promise<Value>,
   ): Promise<KeyedReply<Value>> {
-    const reply = await keyedChange(scope, who.caller, options, work)
+    // The first administrator makes bindings of any namespace; a key, those of its own.
+    const within = bindingsWithin(sightOf(who))
+    const reply = await keyedChange(scope, within, who.caller, options, work)
     credentials.changed()
     return reply
   }
@@ -145,7 +148,7 @@ export function createBindings(scope: Scope, credentials: Credentials, env: stri
     async get(who, id) {
       const binding = isId(id) ? await readBinding(scope, sightOf(who), id) : undefined
       if (binding === undefined) throw bindingNotFound()
-      return { ...binding, keys: await keysOf(id) }
+      return { ...binding, keys: await keysOf(who, id) }
     },
 
     async list(who, { limit, cursor }) {
@@ -242,9 +245,9 @@ export function createBindings(scope: Scope, credentials: Credentials, env: stri
     },
   }
 
-  async function keysOf(id: string): Promise<BindingKeyRecord[]> {
+  async function keysOf(who: Identity, id: string): Promise<BindingKeyRecord[]> {
     try {
-      return await listKeys(scope.reader, id)
+      return await listKeys(readerOf(scope, bindingsWithin(sightOf(who))), id)
     } catch (error) {
       throw toFlowError(error)
     }

@@ -2,13 +2,14 @@
 // What is to be told stands in the steps themselves.
 
 import { setMaxListeners } from 'node:events'
-import type { Scope } from '../store/db.ts'
+import { type Scope, writerOf } from '../store/db.ts'
 import {
   type CancelNotice,
   markCancelTold,
   putOffCancelNotice,
   takeCancelNotices,
 } from '../store/pushed-steps.ts'
+import { everywhere } from '../store/wall.ts'
 import type { Committer } from './committer.ts'
 import { createLoop } from './loop.ts'
 import type { Report } from './notice.ts'
@@ -64,7 +65,7 @@ export function createCancelNotices(options: CancelNoticesOptions): CancelNotice
     if (limit <= 0) return interval
     const now = performance.now()
     const without = [...busy.values(), ...[...resting.values()].filter(({ until }) => until > now)]
-    const { notices, taken } = await takeCancelNotices(scope.writer, {
+    const { notices, taken } = await takeCancelNotices(writerOf(scope, everywhere), {
       without: without.map(({ namespace, id }) => ({ namespace, id })),
       limit,
       lease,
@@ -105,10 +106,10 @@ export function createCancelNotices(options: CancelNoticesOptions): CancelNotice
       signal: givingUp.signal,
     })
     if ('status' in answer && answer.status >= 200 && answer.status < 300) {
-      await markCancelTold(scope.writer, notice)
+      await markCancelTold(writerOf(scope, notice.namespace), notice)
       return true
     }
-    await putOffCancelNotice(scope.writer, notice, firstPause)
+    await putOffCancelNotice(writerOf(scope, notice.namespace), notice, firstPause)
     return false
   }
 

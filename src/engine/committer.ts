@@ -222,10 +222,12 @@ export function createCommitter(options: CommitterOptions): Committer {
 
   /** Another replica's insert, or the lost answer of ours, may have changed what is there. */
   async function rereadSaved(plan: Plan): Promise<Saved> {
-    const ids = [...plan.changes.updates, ...plan.changes.inserts.map((flow) => ({ flow }))].map(
-      ({ flow }) => flow.id,
+    const flows = [...plan.changes.updates.map(({ flow }) => flow), ...plan.changes.inserts]
+    const found = await readFlows(
+      scope,
+      flows.map(({ namespace }) => namespace),
+      flows.map(({ id }) => id),
     )
-    const found = await readFlows(scope, ids)
     return {
       states: new Map(found.map((flow) => [flow.id, flow.state])),
       inserted: new Set(found.map((flow) => flow.id)),

@@ -18,7 +18,7 @@ import {
   readController,
   updateController,
 } from '../store/controllers.ts'
-import type { Runner, Scope } from '../store/db.ts'
+import { type Runner, type Scope, writerOf } from '../store/db.ts'
 import type { Caller, ChangeOptions } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { type KeyedReply, keyedChange } from './keyed-change.ts'
@@ -97,7 +97,7 @@ export function createControllers(options: ControllersOptions): OwnControllers {
       const url = definition.url === null ? null : checkOutboundUrl(definition.url, rules).href
       if (given !== undefined) checkSecret(given)
       let shown: string | null = null
-      const reply = await keyedChange(scope, caller, keys, async (runner) => {
+      const reply = await keyedChange(scope, caller.namespace, caller, keys, async (runner) => {
         const row = {
           ...definition,
           namespace,
@@ -152,10 +152,16 @@ export function createControllers(options: ControllersOptions): OwnControllers {
 
     async remove(caller, id, keys = {}) {
       const { namespace } = caller
-      const { replayed } = await keyedChange(scope, caller, keys, async (runner) => {
-        if (!(await deleteController(runner, namespace, id))) throw controllerNotFound(id)
-        return {}
-      })
+      const { replayed } = await keyedChange(
+        scope,
+        caller.namespace,
+        caller,
+        keys,
+        async (runner) => {
+          if (!(await deleteController(runner, namespace, id))) throw controllerNotFound(id)
+          return {}
+        },
+      )
       if (!replayed) onChanged(namespace, id)
       return { replayed }
     },
@@ -163,7 +169,8 @@ export function createControllers(options: ControllersOptions): OwnControllers {
     async disable({ namespace, id, url }) {
       if (url === null) return
       const reason = goneReason
-      if (!(await disableController(scope.writer, { namespace, id, url, reason }))) return
+      if (!(await disableController(writerOf(scope, namespace), { namespace, id, url, reason })))
+        return
       report({ type: 'controller_disabled', namespace, controller_id: id, reason })
       onChanged(namespace, id)
     },

@@ -9,11 +9,11 @@ const batchSize = 50
 /** Events in one answer: as many may be kept back by a slow receiver. */
 export const readLimit = 100
 
-export type EventReader = (flowId: string, after: number) => Promise<readonly FollowedEvent[]>
+export type EventReader = (request: EventsRequest) => Promise<readonly FollowedEvent[]>
 
 /** A function that reads the next events of a flow, at most `readLimit`. Those who ask for the same get the same array. */
 export function createEventReader(scope: Scope, inFlight: number): EventReader {
-  const read = gather({
+  return gather({
     keyOf: ({ flow_id, after }: EventsRequest) => `${flow_id} ${after}`,
     async read(requests): Promise<readonly FollowedEvent[][]> {
       const found = await listEventsAfter(scope, requests, readLimit)
@@ -22,5 +22,4 @@ export function createEventReader(scope: Scope, inFlight: number): EventReader {
     batchSize,
     inFlight,
   })
-  return (flow_id, after) => read({ flow_id, after })
 }

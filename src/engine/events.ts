@@ -63,6 +63,7 @@ export function createEvents(options: EventsOptions): Events {
       const look = async () => {
         known = (await flows.get(caller, flowId)).revision
         return listEvents(scope, {
+          namespace: caller.namespace,
           flow_id: flowId,
           ...(kind !== undefined && { kinds: kind }),
           after: (position?.[0] as number | undefined) ?? after ?? -1,

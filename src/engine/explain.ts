@@ -37,9 +37,11 @@ export function createExplain(scope: Scope, flows: Flows, waitEngine: WaitEngine
       const { status } = flow
       const [now, open_steps, dead_steps, newest, signals] = await Promise.all([
         readClock(scope),
-        status === 'running' ? readOpenSteps(scope, flow.id, steps) : [],
-        status === 'running' || status === 'failed' ? readDeadSteps(scope, flow.id, steps) : [],
-        readNewestEvents(scope, flow.id, events),
+        status === 'running' ? readOpenSteps(scope, flow.namespace, flow.id, steps) : [],
+        status === 'running' || status === 'failed'
+          ? readDeadSteps(scope, flow.namespace, flow.id, steps)
+          : [],
+        readNewestEvents(scope, flow.namespace, flow.id, events),
         isTerminal(status) ? [] : readNearSignals(scope, nearQuery(flow, caller)),
       ])
       const engine_running = waitEngine.status().running

@@ -92,7 +92,7 @@ export function createFeedHub({
     const wanted = wants
     const kinds = wantedKinds()
     const piece = await readFeed(scope, { namespace, kinds, after: place, limit: pieceSize })
-    const seenBy = anyNarrow() ? await facts.learn(piece.events) : null
+    const seenBy = anyNarrow() ? await facts.learn(namespace, piece.events) : null
     // Somebody came meanwhile who wants more of the same piece.
     if (wanted !== wants) return 0
     if (piece.events.length > 0) {

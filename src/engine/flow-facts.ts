@@ -11,8 +11,8 @@ export interface FlowFacts {
     caller: Caller,
     events: readonly Event[],
   ): Promise<readonly Event[]>
-  /** Learns whose the flows of some events are, so that `seen` can be asked without waiting. */
-  learn(events: readonly { flow_id: string }[]): Promise<SeenBy>
+  /** Learns whose the flows of some events of a namespace are, so that `seen` can be asked without waiting. */
+  learn(namespace: string, events: readonly { flow_id: string }[]): Promise<SeenBy>
 }
 
 /** Whether a caller sees the flow of an event. */
@@ -24,7 +24,7 @@ const mostKept = 20_000
 export function createFlowFacts(scope: Scope): FlowFacts {
   const known = new Map<string, FlowOwner>()
 
-  async function learn(events: readonly { flow_id: string }[]): Promise<SeenBy> {
+  async function learn(namespace: string, events: readonly { flow_id: string }[]): Promise<SeenBy> {
     const found = new Map<string, FlowOwner>()
     const missing = new Set<string>()
     for (const { flow_id } of events) {
@@ -33,7 +33,7 @@ export function createFlowFacts(scope: Scope): FlowFacts {
       else found.set(flow_id, facts)
     }
     if (missing.size > 0) {
-      for (const facts of await readOwners(scope, [...missing])) {
+      for (const facts of await readOwners(scope, namespace, [...missing])) {
         found.set(facts.id, facts)
         known.set(facts.id, facts)
       }
@@ -53,7 +53,7 @@ export function createFlowFacts(scope: Scope): FlowFacts {
     learn,
     async visible(caller, events) {
       if (!isNarrow(caller) || events.length === 0) return events
-      const seenBy = await learn(events)
+      const seenBy = await learn(caller.namespace, events)
       return events.filter((event) => seenBy(caller, event))
     },
   }

@@ -2,7 +2,7 @@
 // database to catch up. Revisions have no gaps, so that whoever counts them misses and repeats nothing.
 
 import { type EventKind, isClosing } from '../domain/event.ts'
-import type { FollowedEvent } from '../store/events.ts'
+import type { EventsRequest, FollowedEvent } from '../store/events.ts'
 import type { Committer } from './committer.ts'
 import { type EventReader, readLimit } from './event-reader.ts'
 import { type EventStream, pauseAfterFailure, type Sink, type StreamItem } from './stream.ts'
@@ -24,7 +24,11 @@ const mostHeld = 500
 
 export interface FlowStreams {
   /** Follows a flow after a revision, up to the event that ends it. */
-  open(flowId: string, after: number, kinds: readonly EventKind[] | undefined): EventStream
+  open(
+    flow: { id: string; namespace: string },
+    after: number,
+    kinds: readonly EventKind[] | undefined,
+  ): EventStream
 }
 
 export function createFlowStreams(
@@ -48,8 +52,8 @@ export function createFlowStreams(
   /** Those who ask for the same read the same: what is made of it is made once, too. */
   const made = new WeakMap<readonly FollowedEvent[], readonly Followed[]>()
 
-  async function readItems(flowId: string, after: number): Promise<readonly Followed[]> {
-    const events = await read(flowId, after)
+  async function readItems(request: EventsRequest): Promise<readonly Followed[]> {
+    const events = await read(request)
     const known = made.get(events)
     if (known !== undefined) return known
     const items = events.map(itemOf)
@@ -58,7 +62,7 @@ export function createFlowStreams(
   }
 
   return {
-    open(flowId, from, kinds) {
+    open({ id: flowId, namespace }, from, kinds) {
       let sink: Sink | null = null
       let reading = false
       let again = false
@@ -107,7 +111,11 @@ export function createFlowStreams(
         while (again && !closed) {
           again = false
           try {
-            const items = await readItems(flowId, follower.after)
+            const items = await readItems({
+              namespace,
+              flow_id: flowId,
+              after: follower.after,
+            })
             pass(items)
             if (items.length === readLimit) again = true
             if (items.length > 0) await sink?.drained()

@@ -22,6 +22,7 @@ import { keepChange, keepCreation } from './keep-reply.ts'
 import { flowAmounts, type NamespaceQuota } from './namespace-quota.ts'
 import type { OutboundRules } from './outbound-url.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
+import type { FlowReader } from './reader.ts'
 import { originOf, sees, sightOf } from './sight.ts'
 import { type FlowAsked, mintSteps } from './step-input.ts'
 import type { Watch } from './watch.ts'
@@ -84,7 +85,7 @@ const plainHook = {
 export interface FlowsOptions {
   scope: Scope
   committer: Committer
-  read: (id: string) => Promise<FlowRecord | null>
+  read: FlowReader
   watch: Watch
   /** Largest input of a step, in bytes of compact JSON. */
   stepBytes: number
@@ -100,7 +101,7 @@ export function createFlows(options: FlowsOptions): Flows {
   const { scope, committer, read, watch, stepBytes, rules, retain, quota } = options
 
   async function get(caller: Caller, flowId: string): Promise<FlowRecord> {
-    const flow = isId(flowId) ? await read(flowId) : null
+    const flow = isId(flowId) ? await read({ namespace: caller.namespace, id: flowId }) : null
     if (flow === null || !sees(caller, flow)) throw flowNotFound(flowId)
     return flow
   }

@@ -1,7 +1,8 @@
 // Whether this process can do its work now.
 
-import { rows, type Scope } from '../store/db.ts'
+import { readerOf, rows, type Scope } from '../store/db.ts'
 import { sql } from '../store/sql.ts'
+import { nowhere } from '../store/wall.ts'
 
 /** `checks` names each thing that must be there, and `ok` or one sentence on what is wrong with it. */
 export interface Readiness {
@@ -26,7 +27,7 @@ export function createReadiness(scope: Scope): {
     const late = new Promise<string>((resolve) => {
       timer = setTimeout(resolve, patience, `The database did not answer within ${patience} ms.`)
     })
-    const asked = rows(scope.reader, sql`select 1 as one`).then(
+    const asked = rows(readerOf(scope, nowhere), sql`select 1 as one`).then(
       () => 'ok',
       () => 'The database cannot be reached. The service goes on by itself when it is back.',
     )

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import type { Timestamp } from '../domain/time.ts'
-import type { Scope } from '../store/db.ts'
+import { type Scope, writerOf } from '../store/db.ts'
 import {
   type ClaimedDelivery,
   claimDeliveries,
@@ -13,6 +13,7 @@ import {
   releaseDeliveries,
 } from '../store/delivery-queue.ts'
 import { type AttemptResult, recordResults } from '../store/delivery-results.ts'
+import { everywhere } from '../store/wall.ts'
 import { requestOf, resultOf, type SenderIdentity } from './delivery-attempt.ts'
 import { createLoop } from './loop.ts'
 import type { Report } from './notice.ts'
@@ -125,7 +126,12 @@ export function createHookDispatcher(options: HookDispatcherOptions): HookDispat
     // Whatever ends gives its slot back and asks for another round.
     if (lanes.length === 0) return pause
     const lease = timeout + leaseMargin
-    const claim = await claimDeliveries(scope.writer, { lanes, token: randomUUID(), lease, now })
+    const claim = await claimDeliveries(writerOf(scope, everywhere), {
+      lanes,
+      token: randomUUID(),
+      lease,
+      now,
+    })
     for (const hook of claim.dead) dead.set(hook.hook_id, hook.lane)
     for (const delivery of claim.deliveries) send(delivery)
     return claim.deliveries.length + claim.put_off + claim.dead.length > 0 ? 0 : lockedPause

@@ -115,7 +115,7 @@ export function createHooks({ scope, rules, limit, quota, retire }: HooksOptions
       const { row, shown } = makeHook({ namespace, flow_id }, definition, rules)
       const room = await roomFor(quota, namespace, { hooks: 1 })
       try {
-        const reply = await keyedChange(scope, caller, options, async (runner) => {
+        const reply = await keyedChange(scope, namespace, caller, options, async (runner) => {
           if (flow_id !== null) {
             // From now on every batch looks for its hooks; one under way is waited for.
             const flow = { id: flow_id, shard: shardToken(shardIndexOf(flow_id)), namespace }
@@ -164,7 +164,7 @@ export function createHooks({ scope, rules, limit, quota, retire }: HooksOptions
       const { url } = definition
       const moved = url === undefined ? {} : { url: checkOutboundUrl(url, rules).href }
       let disabled: HookRecord | null = null
-      const reply = await keyedChange(scope, caller, options, async (runner) => {
+      const reply = await keyedChange(scope, caller.namespace, caller, options, async (runner) => {
         const { now, ...known } = await lock(runner, caller, id)
         const next: HookRecord = { ...known, ...definition, ...moved }
         next.lane = laneOf(next)
@@ -189,11 +189,17 @@ export function createHooks({ scope, rules, limit, quota, retire }: HooksOptions
 
     async remove(caller, id, options = {}) {
       let removed: HookRecord | null = null
-      const { replayed } = await keyedChange(scope, caller, options, async (runner) => {
-        removed = await lock(runner, caller, id)
-        await deleteHook(runner, caller.namespace, id)
-        return {}
-      })
+      const { replayed } = await keyedChange(
+        scope,
+        caller.namespace,
+        caller,
+        options,
+        async (runner) => {
+          removed = await lock(runner, caller, id)
+          await deleteHook(runner, caller.namespace, id)
+          return {}
+        },
+      )
       if (removed !== null) retire(placeOf(removed))
       return { replayed }
     },
@@ -201,7 +207,7 @@ export function createHooks({ scope, rules, limit, quota, retire }: HooksOptions
     async rotate(caller, id, { secret: given, overlap }, options = {}) {
       if (given !== undefined) checkSecret(given)
       const secret = given ?? newSecret()
-      const reply = await keyedChange(scope, caller, options, async (runner) => {
+      const reply = await keyedChange(scope, caller.namespace, caller, options, async (runner) => {
         const { now, ...known } = await lock(runner, caller, id)
         const until = new Date(Date.parse(now) + overlap).toISOString()
         const kept = known.secrets.map((one) => ({

@@ -4,7 +4,7 @@ import { FlowError } from '../domain/errors.ts'
 import { isId } from '../domain/id.ts'
 import { reservedSourceId } from '../domain/source.ts'
 import type { MappedMessage } from '../domain/source-map.ts'
-import type { Scope } from '../store/db.ts'
+import { readerOf, type Scope } from '../store/db.ts'
 import { toFlowError } from '../store/errors.ts'
 import {
   type InboundMessageRecord,
@@ -140,7 +140,7 @@ async function isKnown(
   if (event_id === null) return false
   const ref = { namespace, correlation_id, source, sender_id: event_id }
   try {
-    return (await findBySender(scope.reader, [ref])).length > 0
+    return (await findBySender(readerOf(scope, namespace), [ref])).length > 0
   } catch (error) {
     throw toFlowError(error)
   }

@@ -5,6 +5,7 @@ import { FlowError } from '../domain/errors.ts'
 import { inTransaction, type Runner, type Scope } from '../store/db.ts'
 import { toFlowError } from '../store/errors.ts'
 import { keepReplies, lockIdempotencyKeys, readReplies, refText } from '../store/idempotency.ts'
+import type { Within } from '../store/wall.ts'
 import type { Caller, ChangeOptions } from './change.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
 
@@ -21,11 +22,13 @@ export interface KeyedReply<Value> {
  * Runs a change and answers after COMMIT. A repeat with its key gets the first answer and does
  * nothing. The answer is kept as it is, so no secret may be in it.
  *
+ * @param within whose rows the change may see and write: those of the caller, unless it may touch others.
  * @param flowId the flow that the change belongs to, if it does: its keys are apart from those of others.
  * @throws FlowError what `work` throws; `idempotency_mismatch`, `idempotency_in_progress`.
  */
 export async function keyedChange<Value extends object>(
   scope: Scope,
+  within: Within,
   caller: Caller,
   options: ChangeOptions,
   work: (runner: Runner) => Promise<Value>,
@@ -34,7 +37,7 @@ export async function keyedChange<Value extends object>(
   const keep =
     flowId === undefined ? keepCreation(caller, options) : keepChange(caller, flowId, options)
   try {
-    return await inTransaction(scope, async (runner) => {
+    return await inTransaction(scope, within, async (runner) => {
       if (keep === null) return { value: await work(runner), replayed: false }
       const { ref, fingerprint } = keep
       // In statements of their own: what committed while the lock was taken must be seen.

@@ -75,8 +75,9 @@ export function createLinks(scope: Scope, signals: Signals): Links {
   }
 
   async function gone(link: FoundLink): Promise<FlowError> {
-    const { flow_id, revision, expires_at } = link
+    const { namespace, flow_id, revision, expires_at } = link
     const [event] = await listEvents(scope, {
+      namespace,
       flow_id,
       kinds: waitEnding,
       after: revision,

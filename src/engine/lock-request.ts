@@ -5,6 +5,7 @@ import type { LockRequest } from '../store/batch-lock.ts'
 import type { DueQuery } from '../store/due.ts'
 import type { WaiterQuery } from '../store/match-keys.ts'
 import type { KeptQuery } from '../store/signals.ts'
+import { everywhere, type Within } from '../store/wall.ts'
 import {
   branchesOf,
   type ChangeEntry,
@@ -33,7 +34,8 @@ export function lockRequest(
   limits: SignalLimits,
   block: boolean,
 ): LockRequest {
-  const request = emptyRequest(limits, block)
+  const namespaces = items.map(({ entry }) => entry.caller.namespace)
+  const request = emptyRequest([...new Set(namespaces)], limits, block)
   const flows = new Map<string, LockRequest['flows'][number]>()
   const waiters = new Map<string, WaiterQuery>()
   const texts = new Set<string>()
@@ -211,8 +213,9 @@ function keptQueries(waits: readonly ChangeEntry[], spare: number): KeptQuery[] 
   }))
 }
 
-function emptyRequest(limits: SignalLimits, block: boolean): LockRequest {
+function emptyRequest(within: Within, limits: SignalLimits, block: boolean): LockRequest {
   return {
+    within,
     texts: [],
     idempotency: [],
     keys: [],
@@ -236,5 +239,5 @@ function emptyRequest(limits: SignalLimits, block: boolean): LockRequest {
 
 /** What to lock and read to fire whatever is due. */
 export function dueRequest(due: DueQuery, limits: SignalLimits): LockRequest {
-  return { ...emptyRequest(limits, false), due, now: due.now }
+  return { ...emptyRequest(everywhere, limits, false), due, now: due.now }
 }

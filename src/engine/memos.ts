@@ -47,7 +47,7 @@ export function createMemos(
   return {
     async get(caller, flowId, key) {
       await flows.get(caller, flowId)
-      const memo = await readMemo(scope, flowId, key)
+      const memo = await readMemo(scope, caller.namespace, flowId, key)
       if (memo !== undefined) return memo
       throw new FlowError(
         'not_found',
@@ -70,6 +70,7 @@ export function createMemos(
       try {
         const reply = await keyedChange(
           scope,
+          caller.namespace,
           caller,
           options,
           async (runner) => {

@@ -2,7 +2,7 @@
 // outbox, and a stored position says how far it is published.
 
 import { randomUUID } from 'node:crypto'
-import type { Scope } from '../store/db.ts'
+import { type Scope, writerOf } from '../store/db.ts'
 import type { FeedPosition } from '../store/events.ts'
 import {
   advancePublisher,
@@ -12,6 +12,7 @@ import {
   type PublishedEvent,
   releasePublisher,
 } from '../store/publishers.ts'
+import { nowhere } from '../store/wall.ts'
 import type { Committer } from './committer.ts'
 import type { Hints } from './hints.ts'
 import { createLoop } from './loop.ts'
@@ -73,7 +74,7 @@ export function createPublisher(
     if (!known) await ensurePublisher(scope, name)
     known = true
     const renewAt = performance.now() + lease / 3
-    const position = await claimPublisher(scope.writer, { name, token, ms: lease })
+    const position = await claimPublisher(writerOf(scope, nowhere), { name, token, ms: lease })
     held = position === null ? null : { position, renewAt }
     return held !== null
   }
@@ -81,7 +82,7 @@ export function createPublisher(
   async function release(): Promise<void> {
     if (held === null) return
     held = null
-    await releasePublisher(scope.writer, { name, token })
+    await releasePublisher(writerOf(scope, nowhere), { name, token })
   }
 
   const loop = createLoop({
@@ -103,7 +104,12 @@ export function createPublisher(
       const position = { xid: last.xid, flow_id: last.flow_id, revision: last.revision }
       const renewAt = performance.now() + lease / 3
       // The token is the fence: who was taken over publishes once more at most and moves nothing.
-      const moved = await advancePublisher(scope.writer, { name, token, ms: lease, position })
+      const moved = await advancePublisher(writerOf(scope, nowhere), {
+        name,
+        token,
+        ms: lease,
+        position,
+      })
       held = moved ? { position, renewAt } : null
       return events.length === batchSize || !moved ? 0 : interval
     },

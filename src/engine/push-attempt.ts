@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pushWorker } from '../domain/controller.ts'
 import { FlowError } from '../domain/errors.ts'
 import { leaseToken } from '../domain/lease.ts'
-import type { Scope } from '../store/db.ts'
+import { type Scope, writerOf } from '../store/db.ts'
 import { toFlowError } from '../store/errors.ts'
 import { handOverStep, type PushClaim } from '../store/pushed-steps.ts'
 import type { ClaimedStep } from '../store/step-queue.ts'
@@ -97,7 +97,7 @@ export function createPushAttempt(options: PushAttemptOptions): PushAttempt {
         return insist(until, async () => {
           const { namespace, id: step_id, lease_token } = step
           const lease_ms = Math.max(controller.timeout_ms, shortestHandOver)
-          await handOverStep(scope.writer, {
+          await handOverStep(writerOf(scope, step.namespace), {
             namespace,
             step_id,
             token: lease_token ?? '',

@@ -8,17 +8,23 @@ import { gather } from './gather.ts'
 /** Flows in one statement. */
 const batchSize = 100
 
-/** A function that reads a flow by id, or null. */
-export function createFlowReader(
-  scope: Scope,
-  inFlight: number,
-): (id: string) => Promise<FlowRecord | null> {
+/** Reads a flow of a namespace by id; null when there is none. */
+export type FlowReader = (asked: { namespace: string; id: string }) => Promise<FlowRecord | null>
+
+/** A function that does. */
+export function createFlowReader(scope: Scope, inFlight: number): FlowReader {
   return gather({
-    keyOf: (id: string) => id,
-    async read(ids) {
-      const found = await readFlows(scope, ids)
+    keyOf: ({ namespace, id }) => `${namespace} ${id}`,
+    async read(asked) {
+      const within = asked.map(({ namespace }) => namespace)
+      const ids = new Set(asked.map(({ id }) => id))
+      const found = await readFlows(scope, within, [...ids])
       const byId = new Map(found.map((flow) => [flow.id, flow]))
-      return ids.map((id) => byId.get(id) ?? null)
+      // One that another caller's namespace let into the answer is not for this one.
+      return asked.map(({ namespace, id }) => {
+        const flow = byId.get(id)
+        return flow?.namespace === namespace ? flow : null
+      })
     },
     batchSize,
     inFlight,

@@ -118,7 +118,7 @@ export function createSignals(
   onWaking: () => void,
 ): Signals {
   async function get(caller: Caller, id: string): Promise<SignalRecord> {
-    const signal = isId(id) ? await readSignal(scope, id) : undefined
+    const signal = isId(id) ? await readSignal(scope, caller.namespace, id) : undefined
     if (signal?.namespace !== caller.namespace || !seesSent(caller, signal)) {
       throw signalNotFound(id)
     }

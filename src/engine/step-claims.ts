@@ -2,7 +2,7 @@
 // as one, so that many waiting workers cost no more than one.
 
 import type { StepRecord } from '../domain/step.ts'
-import type { Scope } from '../store/db.ts'
+import { type Scope, writerOf } from '../store/db.ts'
 import type { ReadyGroup } from '../store/due-steps.ts'
 import { toFlowError } from '../store/errors.ts'
 import { releaseStep } from '../store/step-leases.ts'
@@ -152,7 +152,7 @@ export function createStepClaims(
         line.claims = asked
         if (asked.length === 0) return
         const slots = slotsFor(asked)
-        const { steps, more } = await claimSteps(scope.writer, {
+        const { steps, more } = await claimSteps(writerOf(scope, line.filter.namespace), {
           ...line.filter,
           slots: slots.map(({ slot }) => slot),
           after: line.after,
@@ -203,7 +203,8 @@ export function createStepClaims(
   function giveBack(step: ClaimedStep): void {
     const { namespace, id: step_id, lease_token } = step
     if (lease_token === null) return
-    releaseStep(scope.writer, { namespace, step_id, token: lease_token, delay: 0 }).then(
+    const given = { namespace, step_id, token: lease_token, delay: 0 }
+    releaseStep(writerOf(scope, namespace), given).then(
       () => nudge([step]),
       // Its lease ends by itself.
       () => {},

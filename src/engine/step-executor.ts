@@ -2,9 +2,10 @@
 // transaction, and keeps endpoints that are slow or dead from holding up the others.
 
 import { setMaxListeners } from 'node:events'
-import type { Scope } from '../store/db.ts'
+import { readerOf, type Scope } from '../store/db.ts'
 import type { ReadyGroup } from '../store/due-steps.ts'
 import { claimPushedSteps, listPushTargets, type PushClaim } from '../store/pushed-steps.ts'
+import { everywhere } from '../store/wall.ts'
 import type { Committer } from './committer.ts'
 import { type Hints, hintKey } from './hints.ts'
 import { createLoop } from './loop.ts'
@@ -99,7 +100,7 @@ export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
 
   /** Learns of all controllers, and looks where there is something to do. */
   async function pass(): Promise<number> {
-    const found = await listPushTargets(scope.reader)
+    const found = await listPushTargets(readerOf(scope, everywhere))
     const known = targets
     targets = new Map()
     for (const { namespace, id, url, tasks, ready } of found) {

@@ -6,7 +6,7 @@ import type { JsonValue } from '../domain/json.ts'
 import { type LeaseClaim, readLeaseToken } from '../domain/lease.ts'
 import type { StepRecord } from '../domain/step.ts'
 import { leaseLost, stepNotFound } from '../domain/step-errors.ts'
-import type { Scope } from '../store/db.ts'
+import { type Scope, writerOf } from '../store/db.ts'
 import { toFlowError } from '../store/errors.ts'
 import {
   type Heartbeat,
@@ -67,11 +67,8 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
   const renew = gather<Heartbeat & { namespace: string; n: number }, HeartbeatAnswer | null>({
     keyOf: ({ n }) => String(n),
     async read(requests) {
-      const found = await renewLeases(
-        scope.writer,
-        requests.map(({ namespace }) => namespace),
-        requests,
-      )
+      const namespaces = requests.map(({ namespace }) => namespace)
+      const found = await renewLeases(writerOf(scope, namespaces), namespaces, requests)
       const byClaim = new Map(found.map((one) => [`${one.id}/${one.lease_token}`, one]))
       return requests.map(({ step_id, token }) => byClaim.get(`${step_id}/${token}`) ?? null)
     },
@@ -122,6 +119,7 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
       const { namespace } = caller
       const released = await keyedChange(
         scope,
+        namespace,
         caller,
         options,
         async (runner) => {

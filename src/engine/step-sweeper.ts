@@ -6,9 +6,10 @@ import { FlowError } from '../domain/errors.ts'
 import type { AttemptRecord, StepRecord } from '../domain/step.ts'
 import { attemptOf, retried, stepDue } from '../domain/step-life.ts'
 import type { Timestamp } from '../domain/time.ts'
-import { inTransaction, type Scope } from '../store/db.ts'
+import { inTransaction, readerOf, type Scope, writerOf } from '../store/db.ts'
 import { lockDueSteps, promoteSteps, type ReadyGroup, readNextDueStep } from '../store/due-steps.ts'
 import { insertAttempts, updateSteps } from '../store/steps.ts'
+import { everywhere } from '../store/wall.ts'
 import type { Committer } from './committer.ts'
 import { createLoop } from './loop.ts'
 import { createLowWater } from './low-water.ts'
@@ -67,7 +68,7 @@ export function createStepSweeper(
 
   async function pass(): Promise<number> {
     const from = mark.from()
-    const next = await readNextDueStep(scope.reader, from)
+    const next = await readNextDueStep(readerOf(scope, everywhere), from)
     nextDue = next.in_ms
     if (nextDue === null || nextDue > 0) {
       mark.drained(from, next.now)
@@ -81,7 +82,7 @@ export function createStepSweeper(
     const total: SweepReport = { promoted: 0, rescued: 0, ended: 0 }
     const query = { now, from, limit: batchSize }
     for (;;) {
-      const groups = await promoteSteps(scope.writer, query)
+      const groups = await promoteSteps(writerOf(scope, everywhere), query)
       total.promoted += groups.length
       if (groups.length > 0) onReady(groups)
       if (groups.length < batchSize) break
@@ -105,7 +106,7 @@ export function createStepSweeper(
     from: Timestamp | null
     limit: number
   }): Promise<{ found: number; saved: number; final: StepRecord[]; lost: Lost }> {
-    return inTransaction(scope, async (runner) => {
+    return inTransaction(scope, everywhere, async (runner) => {
       const { now, steps } = await lockDueSteps(runner, query)
       const again: StepRecord[] = []
       const attempts: AttemptRecord[] = []

@@ -105,7 +105,7 @@ export interface StepsOptions {
 
 export function createSteps({ scope, flows, links, stepBytes, quota }: StepsOptions): Steps {
   async function byId(caller: Caller, stepId: string): Promise<StepRecord> {
-    const step = isId(stepId) ? await readStepById(scope, stepId) : undefined
+    const step = isId(stepId) ? await readStepById(scope, caller.namespace, stepId) : undefined
     if (step === undefined || step.namespace !== caller.namespace) throw stepNotFound(stepId)
     if (isNarrow(caller))
       await flows.get(caller, step.flow_id).catch(() => {
@@ -254,7 +254,7 @@ export function createSteps({ scope, flows, links, stepBytes, quota }: StepsOpti
 
     async get(caller, flowId, runId) {
       await flows.get(caller, flowId)
-      const step = await readStep(scope, flowId, runId)
+      const step = await readStep(scope, caller.namespace, flowId, runId)
       if (step === undefined) {
         throw new FlowError(
           'not_found',
@@ -267,7 +267,7 @@ export function createSteps({ scope, flows, links, stepBytes, quota }: StepsOpti
 
     async inspect(caller, stepId) {
       const step = await byId(caller, stepId)
-      return { step, attempts: await readAttempts(scope, stepId) }
+      return { step, attempts: await readAttempts(scope, caller.namespace, stepId) }
     },
 
     async list(caller, flowId, { limit, cursor }) {
@@ -276,6 +276,7 @@ export function createSteps({ scope, flows, links, stepBytes, quota }: StepsOpti
         cursor === undefined ? null : decodeCursor(cursor, bound, ['timestamp', 'id'])
       await flows.get(caller, flowId)
       const found = await listSteps(scope, {
+        namespace: caller.namespace,
         flow_id: flowId,
         ...(position !== null && {
           after: { created_at: position[0] as string, id: position[1] as string },

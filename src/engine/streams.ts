@@ -2,7 +2,7 @@
 
 import { invalid } from '../domain/errors.ts'
 import type { EventKind } from '../domain/event.ts'
-import { isTerminal } from '../domain/flow.ts'
+import { type FlowRecord, isTerminal } from '../domain/flow.ts'
 import type { Scope } from '../store/db.ts'
 import {
   closingRevision,
@@ -114,11 +114,11 @@ export function createStreams(options: StreamsOptions): Streams {
             `The flow is at revision ${flow.revision}: follow it from there, or from its first event on.`,
           )
         }
-        if (isTerminal(flow.status) && !(await hasMore(flowId, after, kind))) {
+        if (isTerminal(flow.status) && !(await hasMore(flow, after, kind))) {
           giveBack()
           return null
         }
-        const stream = flowStreams.open(flowId, after, kind)
+        const stream = flowStreams.open(flow, after, kind)
         return { ...stream, close: both(stream.close, giveBack) }
       } catch (error) {
         giveBack()
@@ -188,11 +188,16 @@ export function createStreams(options: StreamsOptions): Streams {
   }
 
   /** Whether a flow that has ended has events to send behind a revision. */
-  async function hasMore(flowId: string, after: number, kinds?: EventKind[]): Promise<boolean> {
-    const end = await closingRevision(scope, flowId)
+  async function hasMore(
+    { namespace, id: flow_id }: FlowRecord,
+    after: number,
+    kinds?: EventKind[],
+  ): Promise<boolean> {
+    const end = await closingRevision(scope, namespace, flow_id)
     if (end === null || after >= end) return false
     const [next] = await listEvents(scope, {
-      flow_id: flowId,
+      namespace,
+      flow_id,
       ...(kinds !== undefined && { kinds }),
       after,
       limit: 1,

@@ -1,16 +1,9 @@
 // One transaction of a batch, from lock to COMMIT, and what became of it.
 
 import { FlowError } from '../domain/errors.ts'
-import {
-  type BatchClient,
-  connectWriter,
-  hasCommitted,
-  rollBack,
-  type Saved,
-  saveBatch,
-} from '../store/batch.ts'
+import { type BatchClient, hasCommitted, rollBack, type Saved, saveBatch } from '../store/batch.ts'
 import { type Locked, type LockRequest, lockBatch } from '../store/batch-lock.ts'
-import type { Scope } from '../store/db.ts'
+import { connectWriter, type Scope } from '../store/db.ts'
 import { isServerError } from '../store/errors.ts'
 import { type Plan, planBatch } from './batch.ts'
 import type { Item } from './entry.ts'
@@ -49,7 +42,7 @@ export function createTransactor(scope: Scope, limits: SignalLimits, report: Rep
     }
     let locked: Locked
     try {
-      locked = await lockBatch(client, request)
+      locked = await lockBatch(scope, client, request)
     } catch (cause) {
       await release(client, cause)
       return { outcome: 'rolled_back', cause, stale: !isServerError(cause), locked: null }

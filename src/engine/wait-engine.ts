@@ -3,8 +3,9 @@
 import { waitEngineActor } from '../domain/decide.ts'
 import { FlowError } from '../domain/errors.ts'
 import type { Timestamp } from '../domain/time.ts'
-import type { Scope } from '../store/db.ts'
+import { readerOf, type Scope } from '../store/db.ts'
 import { readNextDue } from '../store/due.ts'
+import { everywhere } from '../store/wall.ts'
 import type { Committer } from './committer.ts'
 import type { Fired } from './fired.ts'
 import { createLoop } from './loop.ts'
@@ -101,7 +102,7 @@ export function createWaitEngine(options: WaitEngineOptions): WaitEngine {
   async function pass(): Promise<number> {
     const from = mark.from()
     const looked = performance.now()
-    const next = await readNextDue(scope.reader, { from, except: resting(looked) })
+    const next = await readNextDue(readerOf(scope, everywhere), { from, except: resting(looked) })
     nextDue = next.in_ms
     if (nextDue !== null && nextDue <= 0) {
       const done = await fireAll(null, from)

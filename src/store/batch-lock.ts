@@ -5,7 +5,7 @@ import type { FlowRecord } from '../domain/flow.ts'
 import type { Instant, SignalRecord } from '../domain/signal.ts'
 import type { StepDefaults, StepRecord } from '../domain/step.ts'
 import type { Timestamp } from '../domain/time.ts'
-import { begin, inOneWrite, type Runner, rows, together } from './db.ts'
+import { beginWithin, inOneWrite, type Runner, rows, type Scope, together } from './db.ts'
 import { type DueQuery, lockDue } from './due.ts'
 import { type FlowLocks, type KeyRef, lockFlows, namespacesOf, openFlowsByKey } from './flows.ts'
 import {
@@ -34,9 +34,12 @@ import {
   readDefaults,
   type StepRef,
 } from './steps.ts'
+import type { Within } from './wall.ts'
 
 /** What a batch needs to see. Everything is given in the order in which it is to be locked. */
 export interface LockRequest extends FlowLocks {
+  /** Whose commands these are: the rows of others are not there for any of them. */
+  within: Within
   /** Match keys and senders' ids, as texts. */
   texts: string[]
   idempotency: IdempotencyRef[]
@@ -100,7 +103,11 @@ export interface Locked {
 
 const none = Promise.resolve([])
 /** Opens a transaction, locks what the request names and reads it. One round trip; two if a flow is missing. */
-export async function lockBatch(client: Runner, request: LockRequest): Promise<Locked> {
+export async function lockBatch(
+  scope: Scope,
+  client: Runner,
+  request: LockRequest,
+): Promise<Locked> {
   const { texts, idempotency, keys, flows, due, steps, waiters, holders, block } = request
   const { defaults } = request
   const locks = flows.length + waiters.length + holders.length > 0
@@ -138,7 +145,7 @@ export async function lockBatch(client: Runner, request: LockRequest): Promise<L
         { now: Timestamp; instant: Instant; xid: string; next_xid: string; hooks: boolean }[],
       ]
     >([
-      client.query(begin),
+      beginWithin(scope, client, request.within),
       texts.length > 0 ? lockTexts(client, texts, block) : Promise.resolve(new Set()),
       idempotency.length > 0
         ? lockIdempotencyKeys(client, idempotency)

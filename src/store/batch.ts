@@ -6,7 +6,16 @@ import type { JsonObject } from '../domain/json.ts'
 import type { SignalRecord } from '../domain/signal.ts'
 import type { AttemptRecord, StepRecord } from '../domain/step.ts'
 import type { Timestamp } from '../domain/time.ts'
-import { commit, inOneWrite, type Runner, rollback, rows, type Scope, together } from './db.ts'
+import {
+  commit,
+  inOneWrite,
+  type Runner,
+  readerOf,
+  rollback,
+  rows,
+  type Scope,
+  together,
+} from './db.ts'
 import { type HookEvent, queueDeliveries } from './delivery-queue.ts'
 import { isServerError } from './errors.ts'
 import type { EventRow } from './events.ts'
@@ -19,6 +28,7 @@ import { closeMatchKeys, type MatchKeyRef, type MatchKeyRow, openMatchKeys } fro
 import { insertSignals, updateSignals } from './signals.ts'
 import { sql } from './sql.ts'
 import { closeSteps, insertAttempts, insertSteps, startSteps, updateSteps } from './steps.ts'
+import { nowhere } from './wall.ts'
 
 const none = Promise.resolve([])
 
@@ -154,7 +164,7 @@ export async function rollBack(client: Runner): Promise<void> {
  */
 export async function hasCommitted(scope: Scope, xid: string): Promise<boolean | null> {
   const [row] = await rows<{ status: string | null }>(
-    scope.reader,
+    readerOf(scope, nowhere),
     sql`select pg_xact_status(${xid}::xid8) as status`,
   )
   if (row?.status === 'in progress') return null
@@ -163,8 +173,3 @@ export async function hasCommitted(scope: Scope, xid: string): Promise<boolean |
 
 /** A connection of the committer. */
 export type BatchClient = pg.PoolClient
-
-/** Takes a connection; release it with the error that makes it unfit, or nothing. */
-export function connectWriter(scope: Scope): Promise<BatchClient> {
-  return scope.writer.connect()
-}

@@ -2,8 +2,9 @@
 
 import type { BindingKeyRecord, BindingRecord, Bounds } from '../domain/binding.ts'
 import type { Timestamp } from '../domain/time.ts'
-import { type Runner, read, rows, type Scope } from './db.ts'
+import { type Runner, read, rows, type Scope, writerOf } from './db.ts'
 import { join, raw, type Sql, sql } from './sql.ts'
+import { everywhere, type Within } from './wall.ts'
 
 const bindingColumns = [
   'id',
@@ -55,6 +56,11 @@ export interface BindingSight {
   namespace: string | null
 }
 
+/** The same for the database to keep to. */
+export function bindingsWithin({ namespace }: BindingSight): Within {
+  return namespace ?? everywhere
+}
+
 function seen({ namespace }: BindingSight): Sql {
   return namespace === null ? raw('true') : sql`namespace = ${namespace}`
 }
@@ -66,6 +72,7 @@ export async function readBinding(
 ): Promise<BindingRecord | undefined> {
   const [binding] = await read<BindingRecord>(
     scope,
+    bindingsWithin(sight),
     sql`select ${names} from bindings where id = ${id} and ${seen(sight)}`,
   )
   return binding
@@ -131,6 +138,7 @@ export async function listBindings(
   }
   return read<BindingRecord>(
     scope,
+    bindingsWithin(query),
     sql`
       select ${names} from bindings where ${join(where, ' and ')}
       order by created_at desc, id desc
@@ -217,6 +225,8 @@ export type KnownKey = BindingRecord & {
 export async function readKeys(scope: Scope, ids: readonly string[]): Promise<KnownKey[]> {
   return read<KnownKey>(
     scope,
+    // Whose it is, is what is asked.
+    everywhere,
     sql`
       select ${namesOfB}, k.id as key_id, k.hash, k.narrowed,
         (extract(epoch from least(k.expires_at, b.expires_at) - clock_timestamp()) * 1000)::float8
@@ -230,7 +240,7 @@ export async function readKeys(scope: Scope, ids: readonly string[]): Promise<Kn
 /** Notes that keys were used, to the second in which this is told. */
 export async function touchKeys(scope: Scope, ids: readonly string[]): Promise<void> {
   await rows(
-    scope.writer,
+    writerOf(scope, everywhere),
     sql`update binding_keys set last_used_at = ${now} where id = any(${ids}::uuid[])`,
   )
 }

@@ -35,6 +35,7 @@ export async function readController(
 ): Promise<ControllerReading | undefined> {
   const [controller] = await read<ControllerReading>(
     scope,
+    namespace,
     sql`
       select ${names}, date_trunc('milliseconds', now()) as now from controllers
       where namespace = ${namespace} and id = ${id}`,
@@ -50,6 +51,7 @@ export async function listControllers(
   const after = query.after === null ? raw('') : sql` and id > ${query.after}::text`
   return read<ControllerReading>(
     scope,
+    query.namespace,
     sql`
       select ${names}, date_trunc('milliseconds', now()) as now from controllers
       where namespace = ${query.namespace}${after}

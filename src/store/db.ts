@@ -4,6 +4,8 @@ import type { Writable } from 'node:stream'
 import pg from 'pg'
 import { toFlowError } from './errors.ts'
 import { prepared, type Sql, sql } from './sql.ts'
+import { types } from './values.ts'
+import { createWall, tells, type Wall, type Within, withinStatement } from './wall.ts'
 
 export interface DatabaseOptions {
   connectionString: string
@@ -16,14 +18,19 @@ export interface DatabaseOptions {
   onError: (error: Error) => void
 }
 
+/** A pool that runs no statement by itself: whoever wants one must say for whom. */
+export type Connections = Omit<pg.Pool, 'query'>
+
 /**
  * A set of shards and the way to them. On plain Postgres there is one scope, for all shards, and its
  * predicate is left out of every statement.
  */
 export interface Scope {
   shards: 'all'
-  writer: pg.Pool
-  reader: pg.Pool
+  writer: Connections
+  reader: Connections
+  /** Whether the database must be told for whom each statement is. */
+  wall: Wall
   /** From now on each connection makes its plans anew before it is used again. */
   replan(): void
 }
@@ -52,16 +59,64 @@ export async function rows<Row extends pg.QueryResultRow>(
   return (await runner.query<Row>(prepared(query))).rows
 }
 
-/** Runs a read for a caller and answers its rows. Throws a `FlowError` that the caller may see. */
+/**
+ * Runs a read for callers of some namespaces and answers its rows. Throws a `FlowError` that they may see.
+ */
 export async function read<Row extends pg.QueryResultRow>(
   scope: Scope,
+  within: Within,
   query: Sql,
 ): Promise<Row[]> {
   try {
-    return await rows<Row>(scope.reader, query)
+    return await rows<Row>(readerOf(scope, within), query)
   } catch (error) {
     throw toFlowError(error)
   }
+}
+
+/** Runs single statements that only read, for some namespaces. */
+export function readerOf(scope: Scope, within: Within): Runner {
+  return { query: (config) => single(scope, scope.reader, within, config) }
+}
+
+/** Runs single statements, each a transaction of its own, for some namespaces. */
+export function writerOf(scope: Scope, within: Within): Runner {
+  return { query: (config) => single(scope, scope.writer, within, config) }
+}
+
+type Statement = Parameters<Runner['query']>[0]
+
+/** Where no wall stands, the statement goes as it is, and nothing else is sent. */
+async function single<Row extends pg.QueryResultRow>(
+  { wall }: Scope,
+  pool: Connections,
+  within: Within,
+  statement: Statement,
+): Promise<pg.QueryResult<Row>> {
+  if (!tells(within) || !(wall.stands ?? (await wall.ask()))) {
+    return (pool as pg.Pool).query<Row>(statement)
+  }
+  const client = await pool.connect()
+  let failed = true
+  try {
+    // One write and one answer, as without: the setting does not outlive what it is for.
+    const [, answer] = await inOneWrite(client, () =>
+      together<[unknown, pg.QueryResult<Row>, unknown]>([
+        sendBegin(client, within),
+        client.query<Row>(statement),
+        client.query(commit),
+      ]),
+    )
+    failed = false
+    return answer
+  } finally {
+    client.release(failed)
+  }
+}
+
+/** Without waiting for the one before the other is sent. */
+function sendBegin(client: Runner, within: Within): Promise<unknown> {
+  return together([client.query(begin), client.query(withinStatement(within))])
 }
 
 /** The socket of a connection, of which the types of `pg` do not tell. */
@@ -99,18 +154,35 @@ export async function together<T extends readonly unknown[]>(
 }
 
 /** Each statement must see what committed before it: a look-up after a lock depends on it. */
-export const begin = { name: 'begin', text: 'begin isolation level read committed', values: [] }
+const begin = { name: 'begin', text: 'begin isolation level read committed', values: [] }
 export const commit = { name: 'commit', text: 'commit', values: [] }
 export const rollback = { name: 'rollback', text: 'rollback', values: [] }
 
-/** Runs statements in one transaction of their own. What they throw is thrown, with all rolled back. */
+/** A connection for a transaction, which `beginWithin` begins. */
+export async function connectWriter(scope: Scope): Promise<pg.PoolClient> {
+  if (scope.wall.stands === null) await scope.wall.ask()
+  return scope.writer.connect()
+}
+
+/** Begins a transaction for some namespaces. What is sent after it need not wait for it. */
+export function beginWithin(scope: Scope, client: Runner, within: Within): Promise<unknown> {
+  return scope.wall.stands === true
+    ? inOneWrite(client, () => sendBegin(client, within))
+    : client.query(begin)
+}
+
+/**
+ * Runs statements in one transaction of their own, for some namespaces. What they throw is thrown, with
+ * all rolled back.
+ */
 export async function inTransaction<Value>(
   scope: Scope,
+  within: Within,
   work: (runner: Runner) => Promise<Value>,
 ): Promise<Value> {
-  const client = await scope.writer.connect()
+  const client = await connectWriter(scope)
   try {
-    await client.query(begin)
+    await beginWithin(scope, client, within)
     const value = await work(client)
     await client.query(commit)
     client.release()
@@ -123,41 +195,6 @@ export async function inTransaction<Value>(
     )
     throw error
   }
-}
-
-const timestamptz = 1184
-const int8 = 20
-
-/** Rows have the same few times again and again. */
-let lastTime = { server: '', wire: '' }
-
-/** `2026-04-23 15:00:00.12+00`, as the server writes it, to RFC 3339 in UTC with milliseconds. */
-export function timestampFromServer(text: string): string {
-  if (text !== lastTime.server) lastTime = { server: text, wire: toWire(text) }
-  return lastTime.wire
-}
-
-function toWire(text: string): string {
-  if (text.endsWith('+00') && text.length >= 22 && text[4] === '-') {
-    const fraction = text.length === 22 ? '.000' : text.slice(19, -3).padEnd(4, '0').slice(0, 4)
-    return `${text.slice(0, 10)}T${text.slice(11, 19)}${fraction}Z`
-  }
-  const offset = /[+-]\d\d$/.test(text) ? `${text}:00` : text
-  return new Date(offset.replace(' ', 'T')).toISOString()
-}
-
-function int8FromServer(text: string): number {
-  const value = Number(text)
-  if (!Number.isSafeInteger(value)) throw new RangeError(`${text} is past 2^53`)
-  return value
-}
-
-const types: pg.CustomTypesConfig = {
-  getTypeParser: ((oid: number, format?: 'text' | 'binary') => {
-    if (oid === timestamptz) return timestampFromServer
-    if (oid === int8) return int8FromServer
-    return pg.types.getTypeParser(oid, format)
-  }) as typeof pg.types.getTypeParser,
 }
 
 /**
@@ -216,17 +253,26 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
   const writer = pool('writer', options.writers, { options: `${sessions} ${batchPlans}` })
   const reader = pool('reader', options.readers, { options: `${sessions} ${lookUpPlans}` })
-  return {
-    scope: {
-      shards: 'all',
-      writer,
-      reader,
-      replan() {
-        generation++
-      },
+  const scope: Scope = {
+    shards: 'all',
+    writer,
+    reader,
+    wall: createWall(async () => {
+      const [row] = await rows<{ stands: boolean | null }>(
+        reader,
+        sql`select row_security_active(to_regclass('flows')) as stands`,
+      )
+      return row?.stands ?? null
+    }),
+    replan() {
+      generation++
     },
+  }
+  return {
+    scope,
     probe: async () => {
       for (const one of [writer, reader]) await rows(one, sql`select 1 as one`)
+      await scope.wall.ask()
     },
     close: async () => {
       await Promise.all([writer.end(), reader.end()])

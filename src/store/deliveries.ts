@@ -3,8 +3,9 @@
 import type { DeliveryStatus } from '../domain/hook.ts'
 import type { JsonObject } from '../domain/json.ts'
 import type { Timestamp } from '../domain/time.ts'
-import { type Runner, read, rows, type Scope } from './db.ts'
+import { type Runner, read, rows, type Scope, writerOf } from './db.ts'
 import { join, raw, sql } from './sql.ts'
+import { everywhere } from './wall.ts'
 
 /** A delivery as it is listed: without its body and its attempts. */
 export interface DeliverySummary {
@@ -89,6 +90,7 @@ export async function listDeliveries(
   const { status, before } = query
   return read<DeliverySummary>(
     scope,
+    query.namespace,
     sql`
       select ${summary} from deliveries
       where ${join(
@@ -111,6 +113,7 @@ export async function readDelivery(
 ): Promise<DeliveryDetail | undefined> {
   const [delivery] = await read<Omit<DeliveryDetail, 'attempts'> & { shard: number }>(
     scope,
+    namespace,
     sql`
       select ${summary}, shard, body from deliveries where id = ${id} and namespace = ${namespace}`,
   )
@@ -118,6 +121,7 @@ export async function readDelivery(
   const { shard, ...shown } = delivery
   const attempts = await read<DeliveryAttempt>(
     scope,
+    namespace,
     sql`
       select attempt, at, status_code, latency_ms, error, response from delivery_attempts
       where delivery_id = ${id} and shard = ${shard}::smallint
@@ -227,7 +231,7 @@ export async function deleteOldDeliveries(
   limit: number,
 ): Promise<number> {
   const gone = await rows<{ id: string }>(
-    scope.writer,
+    writerOf(scope, everywhere),
     sql`
       with old as materialized (
         select id, shard from deliveries

@@ -6,8 +6,9 @@ import type { FlowStatus } from '../domain/flow.ts'
 import type { SigningSecret } from '../domain/signing-secret.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Traceparent } from '../domain/trace.ts'
-import { type Runner, rows, type Scope } from './db.ts'
-import { type Sql, sql } from './sql.ts'
+import { type Runner, readerOf, rows, type Scope, writerOf } from './db.ts'
+import { ahead, type Sql, sql } from './sql.ts'
+import { everywhere } from './wall.ts'
 
 /** An event that hooks may want. */
 export interface HookEvent {
@@ -119,7 +120,7 @@ export interface LaneHead {
  */
 export async function listLanes(scope: Scope, now: Timestamp | null): Promise<LaneHead[]> {
   return rows<LaneHead>(
-    scope.reader,
+    readerOf(scope, everywhere),
     sql`
       with recursive lanes(lane) as (
         (select d.lane from deliveries d where d.status = 'pending' order by d.lane limit 1)
@@ -200,7 +201,7 @@ export async function claimDeliveries(
           ${lanes.map(({ slots }) => slots)}::integer[]) as w(lane, slots)
         cross join lateral (
           select x.id, x.shard, x.hook_id, x.flow_id, x.revision, x.ordered from deliveries x
-          where x.status = 'pending' and x.lane = w.lane and x.next_attempt_at <= ${time}
+          where x.status = 'pending' and x.lane = w.lane and x.next_attempt_at <= ${ahead(time)}
           order by x.next_attempt_at, x.id
           limit w.slots
           for no key update skip locked) d),
@@ -244,7 +245,7 @@ export async function failPending(
   limit: number,
 ): Promise<number> {
   const failed = await rows<{ id: string }>(
-    scope.writer,
+    writerOf(scope, everywhere),
     sql`
       with dead as materialized (
         select d.id from deliveries d
@@ -267,7 +268,7 @@ export async function releaseDeliveries(
   leases: readonly { id: string; shard: number; lease_token: string }[],
 ): Promise<void> {
   await rows(
-    scope.writer,
+    writerOf(scope, everywhere),
     sql`
       update deliveries d set lease_token = null, next_attempt_at = date_trunc('milliseconds', now())
       from json_to_recordset(${JSON.stringify(leases)}::json) as l(

@@ -3,6 +3,7 @@
 import type { Timestamp } from '../domain/time.ts'
 import { inTransaction, type Runner, rows, type Scope } from './db.ts'
 import { sql } from './sql.ts'
+import { everywhere } from './wall.ts'
 
 /** What came of one attempt. */
 export interface AttemptResult {
@@ -58,7 +59,7 @@ export function recordResults(
   patience: number,
   now: Timestamp | null,
 ): Promise<Recorded> {
-  return inTransaction(scope, async (runner) => {
+  return inTransaction(scope, everywhere, async (runner) => {
     const done = await settle(runner, results, now)
     const recorded = new Set(done.map(({ id }) => id))
     const followed = done.filter(

@@ -2,9 +2,10 @@
 // is stored, so that an operator can look every few seconds however much that is.
 
 import type { FlowStatus } from '../domain/flow.ts'
-import { rows, type Scope } from './db.ts'
+import { readerOf, rows, type Scope } from './db.ts'
 import { listLanes } from './delivery-queue.ts'
 import { raw, type Sql, sql } from './sql.ts'
+import { everywhere } from './wall.ts'
 
 /** Past this many rows counts are estimates: from the planner's statistics, as fresh as autovacuum keeps them. */
 export const countBound = 10_000
@@ -107,7 +108,7 @@ const countedIndexes = [
 async function readEstimates(scope: Scope): Promise<Map<string, number>> {
   const names = [...countedTables, ...countedIndexes]
   const found = await rows<{ name: string; rows: number }>(
-    scope.reader,
+    readerOf(scope, everywhere),
     sql`
       select c.relname as name, greatest(c.reltuples, 0)::float8 as rows
       from pg_class c
@@ -120,7 +121,7 @@ async function readEstimates(scope: Scope): Promise<Map<string, number>> {
 async function readFlowCounts(scope: Scope, estimated: number): Promise<Depths['flows']> {
   const counts = { created: 0, running: 0, waiting: 0, finished: 0, failed: 0, cancelled: 0 }
   const seen = await rows<{ status: FlowStatus; count: number }>(
-    scope.reader,
+    readerOf(scope, everywhere),
     sql`
       select one.status, count(*)::integer as count
       from (select f.status from flows f limit ${countBound + 1}) one
@@ -132,7 +133,7 @@ async function readFlowCounts(scope: Scope, estimated: number): Promise<Depths['
     return counts
   }
   const spread = await rows<{ status: FlowStatus; share: number }>(
-    scope.reader,
+    readerOf(scope, everywhere),
     sql`
       select u.status, u.share::float8 as share
       from pg_stats s
@@ -170,7 +171,7 @@ async function readReady(scope: Scope): Promise<Backlog> {
 
 async function readBacklog(scope: Scope, what: Sql): Promise<Backlog> {
   const [found] = await rows<Backlog>(
-    scope.reader,
+    readerOf(scope, everywhere),
     sql`
       select count(*)::integer as count,
         greatest(0, coalesce(extract(epoch from clock_timestamp() - min(one.since)), 0))::float8 as oldest
@@ -187,7 +188,7 @@ async function readTimedSteps(
   scope: Scope,
 ): Promise<{ count: number; running: number; delayed: number }> {
   const [found] = await rows<{ count: number; running: number; delayed: number }>(
-    scope.reader,
+    readerOf(scope, everywhere),
     sql`
       select count(*)::integer as count,
         count(*) filter (where one.status = 'running')::integer as running,
@@ -204,7 +205,7 @@ async function readTimedSteps(
 /** @param what rows with whether each counts; past the bound none is looked at. */
 async function countBounded(scope: Scope, what: Sql): Promise<number> {
   const [found] = await rows<{ count: number }>(
-    scope.reader,
+    readerOf(scope, everywhere),
     sql`
       select count(*) filter (where one.counts)::integer as count
       from (${what} limit ${countBound + 1}) one`,

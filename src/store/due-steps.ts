@@ -35,7 +35,7 @@ export async function promoteSteps(runner: Runner, query: DueStepsQuery): Promis
       due as materialized (
         select s.id, s.shard from flow_steps s
         where s.wake_at <= (select now from clock)
-          and s.wake_at >= coalesce(${query.from}::timestamptz, '-infinity')
+          and s.wake_at >= ${query.from ?? '-infinity'}::timestamptz
           and s.status = 'pending' and not s.ready and s.run_at <= (select now from clock)
           and coalesce(s.scheduled_at + (s.timeouts->>'schedule_to_close')::float8 * interval '1 ms',
             'infinity') > (select now from clock)
@@ -70,7 +70,7 @@ export async function lockDueSteps(
       due as materialized (
         select ${columnsOfS} from flow_steps s
         where s.wake_at <= (select now from clock)
-          and s.wake_at >= coalesce(${query.from}::timestamptz, '-infinity')
+          and s.wake_at >= ${query.from ?? '-infinity'}::timestamptz
         order by s.wake_at, s.id
         limit ${query.limit}
         for no key update skip locked)
@@ -93,7 +93,7 @@ export async function readNextDueStep(
       select date_trunc('milliseconds', clock_timestamp()) as now, (
         select extract(epoch from s.wake_at - clock_timestamp())::float8 * 1000
         from flow_steps s
-        where s.wake_at >= coalesce(${from}::timestamptz, '-infinity')
+        where s.wake_at >= ${from ?? '-infinity'}::timestamptz
         order by s.wake_at, s.id
         limit 1) as in_ms`,
   )

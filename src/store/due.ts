@@ -4,7 +4,7 @@ import type { DecidedFlow } from '../domain/command.ts'
 import type { Timestamp } from '../domain/time.ts'
 import { type Runner, rows } from './db.ts'
 import { controlOfF } from './flows.ts'
-import { sql } from './sql.ts'
+import { ahead, sql } from './sql.ts'
 
 /** What the tick may take. */
 export interface DueQuery {
@@ -27,8 +27,8 @@ export async function lockDue(runner: Runner, due: DueQuery): Promise<DecidedFlo
     sql`
       with due as materialized (
         select ${controlOfF} from flows f
-        where f.wake_at <= coalesce(${due.now}::timestamptz, now())
-          and f.wake_at >= coalesce(${due.from}::timestamptz, '-infinity')
+        where f.wake_at <= ${ahead(sql`coalesce(${due.now}::timestamptz, now())`)}
+          and f.wake_at >= ${due.from ?? '-infinity'}::timestamptz
           and f.id <> all(${due.except}::uuid[])
         order by f.wake_at, f.id
         limit ${due.limit}
@@ -54,7 +54,7 @@ export async function readNextDue(
       select date_trunc('milliseconds', clock_timestamp()) as now, (
         select extract(epoch from f.wake_at - clock_timestamp())::float8 * 1000
         from flows f
-        where f.wake_at >= coalesce(${query.from}::timestamptz, '-infinity')
+        where f.wake_at >= ${query.from ?? '-infinity'}::timestamptz
           and f.id <> all(${query.except}::uuid[])
         order by f.wake_at, f.id
         limit 1) as in_ms`,

@@ -2,9 +2,10 @@
 
 import { closingKinds, type EventKind, type FlowEvent } from '../domain/event.ts'
 import { arrayRows } from './arrays.ts'
-import { read, rows, type Scope } from './db.ts'
+import { read, readerOf, rows, type Scope } from './db.ts'
 import { errorCode, toFlowError } from './errors.ts'
 import { join, raw, type Sql, sql } from './sql.ts'
+import { nowhere, type Within } from './wall.ts'
 
 export interface EventRow extends FlowEvent {
   shard: number
@@ -43,10 +44,17 @@ const shown = raw('flow_id, revision, kind, payload, actor, at')
 /** Events of one flow after a revision, oldest first. */
 export async function listEvents(
   scope: Scope,
-  query: { flow_id: string; kinds?: readonly EventKind[]; after: number; limit: number },
+  query: {
+    namespace: string
+    flow_id: string
+    kinds?: readonly EventKind[]
+    after: number
+    limit: number
+  },
 ): Promise<FlowEvent[]> {
   return read<FlowEvent>(
     scope,
+    query.namespace,
     sql`
       select ${shown} from flow_events
       where flow_id = ${query.flow_id} and revision > ${query.after}${ofKinds(query.kinds)}
@@ -82,6 +90,7 @@ export async function listFeed(
       : sql` and (xid, flow_id, revision) > (${after.xid}::xid8, ${after.flow_id}::uuid, ${after.revision}::integer)`
   return read<FlowEvent & { xid: string }>(
     scope,
+    query.namespace,
     sql`
       select ${shown}, xid::text as xid from flow_events
       where namespace = ${query.namespace}
@@ -93,6 +102,7 @@ export async function listFeed(
 
 /** What stands behind a revision, of one flow among many. */
 export interface EventsRequest {
+  namespace: string
   flow_id: string
   after: number
 }
@@ -110,6 +120,7 @@ export async function listEventsAfter(
 ): Promise<FollowedEvent[][]> {
   const found = await read<FollowedEvent & { n: number }>(
     scope,
+    requests.map(({ namespace }) => namespace),
     sql`
       select q.n::integer as n, e.*
       from unnest(${requests.map(({ flow_id }) => flow_id)}::uuid[],
@@ -131,9 +142,14 @@ export async function listEventsAfter(
 }
 
 /** The revision at which a flow that is closed was closed; null when it never was. */
-export async function closingRevision(scope: Scope, flowId: string): Promise<number | null> {
+export async function closingRevision(
+  scope: Scope,
+  within: Within,
+  flowId: string,
+): Promise<number | null> {
   const [row] = await read<{ revision: number }>(
     scope,
+    within,
     sql`
       select revision from flow_events
       where flow_id = ${flowId} and kind = any(${closingKinds}::text[])
@@ -168,6 +184,7 @@ export function isBehind(one: FeedPosition, other: FeedPosition): boolean {
 export async function feedHorizon(scope: Scope): Promise<FeedPosition> {
   const [row] = await read<{ xid: string }>(
     scope,
+    nowhere,
     sql`select pg_snapshot_xmin(pg_current_snapshot())::text as xid`,
   )
   return before(row?.xid ?? '0')
@@ -204,6 +221,7 @@ export async function readFeed(
       : sql` and (xid, flow_id, revision) <= (${until.xid}::xid8, ${until.flow_id}::uuid, ${until.revision}::integer)`
   const found = await read<(FeedEvent | Record<keyof FeedEvent, null>) & { horizon: string }>(
     scope,
+    query.namespace,
     sql`
       with h as materialized (select pg_snapshot_xmin(pg_current_snapshot()) as horizon)
       select h.horizon::text as horizon, e.*
@@ -233,7 +251,7 @@ function placeOf({ xid, flow_id, revision }: FeedPosition): FeedPosition {
 export async function clusterName(scope: Scope): Promise<string | null> {
   try {
     const [row] = await rows<{ name: string }>(
-      scope.reader,
+      readerOf(scope, nowhere),
       sql`select system_identifier::text as name from pg_control_system()`,
     )
     return row?.name ?? null

@@ -8,11 +8,13 @@ import type { Timestamp } from '../domain/time.ts'
 import type { SignalTarget } from '../domain/wait.ts'
 import { read, type Scope } from './db.ts'
 import { raw, type Sql, sql } from './sql.ts'
+import { nowhere, type Within } from './wall.ts'
 
 /** The database's time. */
 export async function readClock(scope: Scope): Promise<Timestamp> {
   const [row] = await read<{ now: Timestamp }>(
     scope,
+    nowhere,
     sql`select date_trunc('milliseconds', clock_timestamp()) as now`,
   )
   if (row === undefined) throw new Error('the clock statement answered no row')
@@ -29,11 +31,13 @@ const openStepColumns = raw(
 /** Steps of a flow that have not ended, the longest untouched first. */
 export async function readOpenSteps(
   scope: Scope,
+  within: Within,
   flowId: string,
   limit: number,
 ): Promise<OpenStep[]> {
   return read<OpenStep>(
     scope,
+    within,
     sql`
       select ${openStepColumns} from flow_steps s
       where s.flow_id = ${flowId} and s.status in ('pending', 'running')
@@ -45,11 +49,13 @@ export async function readOpenSteps(
 /** Managed steps of a flow that are dead, the one that died last first. */
 export async function readDeadSteps(
   scope: Scope,
+  within: Within,
   flowId: string,
   limit: number,
 ): Promise<OpenStep[]> {
   return read<OpenStep>(
     scope,
+    within,
     sql`
       select ${openStepColumns} from flow_steps s
       where s.flow_id = ${flowId} and s.status = 'failed' and s.runtime = 'managed'
@@ -61,11 +67,13 @@ export async function readDeadSteps(
 /** The newest events of a flow, newest first. */
 export async function readNewestEvents(
   scope: Scope,
+  within: Within,
   flowId: string,
   limit: number,
 ): Promise<FlowEvent[]> {
   return read<FlowEvent>(
     scope,
+    within,
     sql`
       select flow_id, revision, kind, payload, actor, at from flow_events
       where flow_id = ${flowId}
@@ -132,6 +140,7 @@ export async function readNearSignals(scope: Scope, query: NearQuery): Promise<N
   const { namespace, flow_id } = query
   const found = await read<NearRow>(
     scope,
+    namespace,
     sql`
       select c.* from unnest(${query.correlation_ids}::text[]) as q(correlation_id)
       cross join lateral (

@@ -75,6 +75,7 @@ export async function listFlows(scope: Scope, query: FlowQuery): Promise<FlowRec
   const direction = raw(query.descending ? 'desc' : 'asc')
   return read<FlowRecord>(
     scope,
+    query.namespace,
     sql`
       select ${allOfF} from flows f
       where ${join(where, ' and ')}

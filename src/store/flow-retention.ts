@@ -1,8 +1,9 @@
 // Flows that have served their time: found, the longest ended first, and deleted with all that hangs on them.
 
 import type { Timestamp } from '../domain/time.ts'
-import { inTransaction, type Runner, read, rows, type Scope } from './db.ts'
+import { inTransaction, type Runner, read, rows, type Scope, writerOf } from './db.ts'
 import { raw, type Sql, sql } from './sql.ts'
+import { everywhere } from './wall.ts'
 
 /** Flows without a time of their own (`default`), and those with one: each kind has its index. */
 export type RetentionKind = 'default' | 'own'
@@ -89,7 +90,7 @@ export async function releaseRetention(
   heldBack: number | null,
 ): Promise<void> {
   await rows(
-    scope.writer,
+    writerOf(scope, everywhere),
     sql`
       update sweepers set lease_token = null, leased_until = null,
         held_back = coalesce(${heldBack}::bigint, held_back),
@@ -135,7 +136,7 @@ export async function deleteOldFlows(
   scope: Scope,
   query: OldFlowsQuery & { token: string; lease: number },
 ): Promise<DeletedFlows | null> {
-  return inTransaction(scope, async (runner) => {
+  return inTransaction(scope, everywhere, async (runner) => {
     await rows(runner, lockTimeout)
     if (!(await claim(runner, query.token, query.lease))) return null
     const found = await lockOldFlows(runner, query)
@@ -248,6 +249,7 @@ export async function listNextDeletions(
 ): Promise<OldFlow[]> {
   return read<OldFlow>(
     scope,
+    query.namespace,
     sql`
       select id, controller_id, status, closed_at, retain_ms, delete_after
       from (${nextDeletions(query.retention, lookedThrough)}) n
@@ -282,6 +284,7 @@ export async function readRetentionStatus(
       limit ${most}) t)`
   const [status] = await read<RetentionStatus>(
     scope,
+    everywhere,
     sql`
       select ${retention === null ? raw('0') : dueOf('default')} + ${dueOf('own')} as due,
         (select count(*)::integer from (

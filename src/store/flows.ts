@@ -8,6 +8,7 @@ import { type Runner, read, rows, type Scope } from './db.ts'
 import { type EventRow, eventColumns, eventTable } from './events.ts'
 import { type WaiterQuery, waitingFlows } from './match-keys.ts'
 import { raw, type Sql, sql } from './sql.ts'
+import { everywhere, type Within } from './wall.ts'
 
 /** Columns of a flow without its state; the same names as the members of `FlowControl`. */
 export const controlColumns = [
@@ -278,19 +279,28 @@ function openByKey(keys: readonly KeyRef[]): Sql {
 }
 
 /** Flows by id, in any order; absent ones are left out. */
-export async function readFlows(scope: Scope, ids: readonly string[]): Promise<FlowRecord[]> {
+export async function readFlows(
+  scope: Scope,
+  within: Within,
+  ids: readonly string[],
+): Promise<FlowRecord[]> {
   return read<FlowRecord>(
     scope,
+    within,
     sql`select ${allOfF} from flows f where f.id = any(${ids}::uuid[])`,
   )
 }
 
-/** The present revision and status of flows, without reading anything large. */
+/** The present revision and status of flows of whomever, without reading anything large: for those that watch. */
 export async function readRevisions(
   scope: Scope,
   ids: readonly string[],
 ): Promise<{ id: string; revision: number; status: FlowStatus }[]> {
-  return read(scope, sql`select id, revision, status from flows where id = any(${ids}::uuid[])`)
+  return read(
+    scope,
+    everywhere,
+    sql`select id, revision, status from flows where id = any(${ids}::uuid[])`,
+  )
 }
 
 /** Whose a flow is. */
@@ -302,9 +312,14 @@ export interface FlowOwner {
 }
 
 /** Whose these flows are. Those that do not exist are left out. */
-export async function readOwners(scope: Scope, ids: readonly string[]): Promise<FlowOwner[]> {
+export async function readOwners(
+  scope: Scope,
+  within: Within,
+  ids: readonly string[],
+): Promise<FlowOwner[]> {
   return read<FlowOwner>(
     scope,
+    within,
     sql`
       select id, namespace, owner_session_key, controller_id from flows
       where id = any(${ids}::uuid[])`,

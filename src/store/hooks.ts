@@ -111,6 +111,7 @@ export async function readHook(
 ): Promise<HookRecord | undefined> {
   const [hook] = await read<HookRecord>(
     scope,
+    namespace,
     sql`select ${names} from hooks where id = ${id} and namespace = ${namespace}`,
   )
   return hook
@@ -146,6 +147,7 @@ export async function listHooks(
   const { flow_id, enabled, before } = query
   return read<HookRecord>(
     scope,
+    query.namespace,
     sql`
       select ${names} from hooks
       where ${join(

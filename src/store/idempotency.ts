@@ -1,7 +1,8 @@
 // Answers kept for requests that carry an Idempotency-Key, as rows.
 
-import { type Runner, rows, type Scope } from './db.ts'
+import { type Runner, rows, type Scope, writerOf } from './db.ts'
 import { sql } from './sql.ts'
+import { everywhere } from './wall.ts'
 
 export interface IdempotencyRef {
   namespace: string
@@ -83,7 +84,7 @@ export async function keepReplies(
 /** Deletes expired replies, at most `limit`; answers how many went. */
 export async function deleteExpiredReplies(scope: Scope, limit: number): Promise<number> {
   const gone = await rows<{ key: string }>(
-    scope.writer,
+    writerOf(scope, everywhere),
     sql`
       with old as materialized (
         select namespace, scope, key, shard from idempotency_keys

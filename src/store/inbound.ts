@@ -1,8 +1,9 @@
 // Raw inbound messages as rows: what arrived from outside, and what became of it.
 
 import type { Timestamp } from '../domain/time.ts'
-import { type Runner, read, rows, type Scope } from './db.ts'
+import { type Runner, read, rows, type Scope, writerOf } from './db.ts'
 import { join, raw, sql } from './sql.ts'
+import { everywhere } from './wall.ts'
 
 /** A message as it arrived. */
 export interface InboundMessage {
@@ -79,7 +80,7 @@ export async function insertInboundMessages(
 
 /** Writes one message in a transaction of its own. */
 export function keepMessage(scope: Scope, message: InboundMessageRow): Promise<void> {
-  return insertInboundMessages(scope.writer, [message])
+  return insertInboundMessages(writerOf(scope, message.namespace), [message])
 }
 
 /** Messages of a source, newest first. */
@@ -96,6 +97,7 @@ export async function listMessages(
   const { outcome, before } = query
   return read<InboundMessageSummary>(
     scope,
+    query.namespace,
     sql`
       select ${summary} from inbound_messages
       where ${join(
@@ -120,6 +122,7 @@ export async function readMessage(
 ): Promise<InboundMessageRecord | undefined> {
   const [message] = await read<InboundMessageRecord>(
     scope,
+    query.namespace,
     sql`
       select ${summary}, body from inbound_messages
       where id = ${query.id} and namespace = ${query.namespace} and source = ${query.source}`,
@@ -134,7 +137,7 @@ export async function deleteOldMessages(
   limit: number,
 ): Promise<number> {
   const gone = await rows<{ id: string }>(
-    scope.writer,
+    writerOf(scope, everywhere),
     sql`
       with old as materialized (
         select id, shard from inbound_messages

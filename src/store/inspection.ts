@@ -13,6 +13,8 @@ export interface DatabaseFacts {
   in_recovery: boolean
   schema: string | null
   can_create: boolean
+  /** Whether row level security holds for our role. */
+  walled: boolean
   /** The server's clock, in milliseconds since 1970; when on `performance.now` it showed that; how long the question took. */
   clock: { at: number; measured: number; took: number }
   settings: Readonly<Record<string, string>>
@@ -81,6 +83,7 @@ export async function inspectDatabase(
       in_recovery: boolean
       schema: string | null
       can_create: boolean
+      walled: boolean
       collation_changed: boolean
     }>(`
       select (select system_identifier from pg_control_system())::text || '/' || d.oid::text as identity,
@@ -89,6 +92,7 @@ export async function inspectDatabase(
              pg_is_in_recovery() as in_recovery,
              current_schema() as schema,
              coalesce(has_schema_privilege(current_schema(), 'create'), false) as can_create,
+             coalesce(row_security_active(to_regclass('flows')), false) as walled,
              coalesce(d.datcollversion <> pg_database_collation_actual_version(d.oid), false) as collation_changed
         from pg_database d where d.datname = current_database()`)
     const found = rows[0]

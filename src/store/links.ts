@@ -5,6 +5,7 @@ import type { Timestamp } from '../domain/time.ts'
 import type { Wait } from '../domain/wait.ts'
 import { type Runner, read, rows, type Scope } from './db.ts'
 import { sql } from './sql.ts'
+import { everywhere } from './wall.ts'
 
 export interface LinkRow {
   /** SHA-256 of the token, in hex. */
@@ -51,6 +52,8 @@ export async function readLink(
 ): Promise<FoundLink | undefined> {
   const [found] = await read<FoundLink>(
     scope,
+    // Whoever holds the token may use it: it names no namespace, and is found by nothing else.
+    everywhere,
     sql`
       select l.flow_id, l.wait_id, l.shard, l.revision, l.namespace, l.expires_at, l.schema,
         coalesce(l.expires_at <= now(), false) as expired,

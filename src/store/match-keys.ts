@@ -33,7 +33,9 @@ export interface WaiterQuery {
 function waiting(queries: readonly WaiterQuery[]): Sql {
   const parameters = queries.map(({ after, ...query }) => ({
     ...query,
-    ...(after && { after_since: after.since, after_wait: after.wait_id }),
+    // Not by `coalesce` over there, which no index would serve: see `ahead`.
+    after_since: after?.since ?? '-infinity',
+    after_wait: after?.wait_id ?? '00000000-0000-0000-0000-000000000000',
   }))
   return sql`
     json_to_recordset(${JSON.stringify(parameters)}::json) as q(
@@ -43,8 +45,7 @@ function waiting(queries: readonly WaiterQuery[]): Sql {
       select m.* from match_keys m
       where m.namespace = q.namespace and m.topic = q.topic
         and m.correlation_id = q.correlation_id
-        and (m.since, m.wait_id) > (coalesce(q.after_since, '-infinity'),
-          coalesce(q.after_wait, '00000000-0000-0000-0000-000000000000'))
+        and (m.since, m.wait_id) > (q.after_since, q.after_wait)
       order by m.since, m.wait_id
       limit q.limit) w`
 }
@@ -104,6 +105,7 @@ export async function findMatches(
 ): Promise<{ flow_id: string; wait_id: string }[]> {
   return read<{ flow_id: string; wait_id: string }>(
     scope,
+    query.namespace,
     sql`
       select flow_id, wait_id from match_keys
       where namespace = ${query.namespace} and topic = ${query.topic}

@@ -5,6 +5,7 @@ import type { JsonValue } from '../domain/json.ts'
 import type { Timestamp } from '../domain/time.ts'
 import { type Runner, read, rows, type Scope } from './db.ts'
 import { sql } from './sql.ts'
+import type { Within } from './wall.ts'
 
 export interface MemoRecord {
   flow_id: string
@@ -21,11 +22,13 @@ const memoOf = ({ value, ...row }: MemoRow): MemoRecord => ({ ...row, value: JSO
 
 export async function readMemo(
   scope: Scope,
+  within: Within,
   flowId: string,
   key: string,
 ): Promise<MemoRecord | undefined> {
   const [row] = await read<MemoRow>(
     scope,
+    within,
     sql`
       select m.flow_id, m.key, m.value::text as value, m.created_at, m.updated_at
       from flow_memos m where m.flow_id = ${flowId} and m.key = ${key}`,

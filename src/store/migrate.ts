@@ -63,6 +63,10 @@ export async function migrate(
     // Before the lock: a faulty release shall not hold up a good one.
     await checkSections(migrationsDir, names)
     await lock(client, options.lockWaitMs ?? LOCK_WAIT_MS, log)
+    // What a migration of ours has to say to the operator begins with a capital; the server's own words do not.
+    client.on('notice', ({ message = '' }) => {
+      if (/^[A-Z]/.test(message)) log(message)
+    })
     await client.query(
       `set lock_timeout = '${DDL_LOCK_TIMEOUT}'; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0`,
     )

@@ -2,8 +2,9 @@
 
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { openDatabase, rows } from './db.ts'
+import { openDatabase, readerOf, rows } from './db.ts'
 import { sql } from './sql.ts'
+import { nowhere } from './wall.ts'
 
 /** What does not work over a way to a database. */
 export interface Passage {
@@ -42,7 +43,7 @@ async function trySettings(
   })
   try {
     const [found] = await rows<{ value: string }>(
-      database.scope.reader,
+      readerOf(database.scope, nowhere),
       sql`select current_setting('enable_seqscan') as value`,
     )
     return { settings_refused: null, settings_dropped: found?.value === 'on' }

@@ -2,8 +2,9 @@
 // table was empty may read all of an index for each row; it would be kept while the table grows, until
 // statistics are gathered anew, and that can be a minute and a hundred thousand rows away.
 
-import { rows, type Scope } from './db.ts'
+import { readerOf, rows, type Scope } from './db.ts'
 import { sql } from './sql.ts'
+import { nowhere } from './wall.ts'
 
 /** Tables that a batch looks up rows in. */
 const tables = [
@@ -38,7 +39,7 @@ export function createPlanKeeper(scope: Scope): PlanKeeper {
   return {
     async look() {
       const sizes = await rows<{ name: string; pages: number }>(
-        scope.reader,
+        readerOf(scope, nowhere),
         sql`
           select name, pg_relation_size(name::regclass) / current_setting('block_size')::integer as pages
           from unnest(${tables}::text[]) as name`,

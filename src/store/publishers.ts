@@ -2,9 +2,10 @@
 // they publish, over all namespaces.
 
 import type { FlowEvent } from '../domain/event.ts'
-import { type Runner, rows, type Scope } from './db.ts'
+import { type Runner, readerOf, rows, type Scope, writerOf } from './db.ts'
 import { clusterName, type FeedPosition } from './events.ts'
 import { raw, sql } from './sql.ts'
+import { everywhere, nowhere } from './wall.ts'
 
 /** Before all events of a transaction. */
 const noFlow = '00000000-0000-0000-0000-000000000000'
@@ -17,7 +18,7 @@ const noFlow = '00000000-0000-0000-0000-000000000000'
 export async function ensurePublisher(scope: Scope, name: string): Promise<void> {
   const cluster = await clusterName(scope)
   await rows(
-    scope.writer,
+    writerOf(scope, nowhere),
     sql`
       insert into publishers as p (name, xid, flow_id, revision, cluster)
       values (${name}, pg_snapshot_xmin(pg_current_snapshot()), ${noFlow}, -1, ${cluster})
@@ -91,7 +92,7 @@ export async function listPublished(
 ): Promise<PublishedEvent[]> {
   const shown = raw('flow_id, revision, namespace, kind, payload, actor, at')
   return rows<PublishedEvent>(
-    scope.reader,
+    readerOf(scope, everywhere),
     sql`
       with recursive spaces (name) as (
         (select namespace from flow_events order by namespace limit 1)

@@ -81,7 +81,7 @@ export async function claimPushedSteps(
   room: number,
   margin: number,
 ): Promise<PushClaim | null> {
-  return inTransaction(scope, async (runner) => {
+  return inTransaction(scope, namespace, async (runner) => {
     const controller = await tryLockPushed(runner, namespace, id)
     if (controller === undefined) return null
     const { max_concurrency, timeout_ms, tasks } = controller

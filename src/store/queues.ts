@@ -26,6 +26,7 @@ export async function readReadyQueues(
 ): Promise<ReadyQueue[]> {
   return read<ReadyQueue>(
     scope,
+    namespace,
     sql`
       with recursive g as (
         (select s.controller_id, s.task, 1 as n from flow_steps s
@@ -72,6 +73,7 @@ export async function readOtherSteps(
 ): Promise<{ groups: OtherSteps[]; capped: boolean }> {
   const found = await read<OtherSteps & { all: number }>(
     scope,
+    namespace,
     sql`
       with due as materialized (
         select s.namespace, s.controller_id, s.task, s.status, s.ready, s.started_at

@@ -1,9 +1,10 @@
 // Signals, read for callers and swept: lists, single ones, what expires and what has served its time.
 
 import type { Instant, SignalOutcome, SignalRecord } from '../domain/signal.ts'
-import { type Runner, read, rows, type Scope } from './db.ts'
+import { inTransaction, type Runner, read, readerOf, rows, type Scope, writerOf } from './db.ts'
 import { type SignalRow, signalColumns, signalOf } from './signals.ts'
 import { join, raw, type Sql, sql } from './sql.ts'
+import { everywhere, type Within } from './wall.ts'
 
 /** A fate as a caller sees it: one whose time is over has expired, whether or not that is written down yet. */
 function asSeen(row: SignalRow & { late: boolean }): SignalRecord {
@@ -13,9 +14,14 @@ function asSeen(row: SignalRow & { late: boolean }): SignalRecord {
 
 const late = sql`(s.outcome = 'buffered' and s.expires_at <= now()) as late`
 
-export async function readSignal(scope: Scope, id: string): Promise<SignalRecord | undefined> {
+export async function readSignal(
+  scope: Scope,
+  within: Within,
+  id: string,
+): Promise<SignalRecord | undefined> {
   const found = await read<SignalRow & { late: boolean }>(
     scope,
+    within,
     sql`select ${signalColumns}, ${late} from signals s where s.id = ${id}`,
   )
   return found.map(asSeen)[0]
@@ -72,6 +78,7 @@ export async function listSignals(scope: Scope, query: SignalQuery): Promise<Sig
   }
   const found = await read<SignalRow & { late: boolean }>(
     scope,
+    query.namespace,
     sql`
       select ${signalColumns}, ${late} from signals s
       where ${join(where, ' and ')}
@@ -84,7 +91,7 @@ export async function listSignals(scope: Scope, query: SignalQuery): Promise<Sig
 /** Signals that have more waits to wake, the oldest first. */
 export async function listWaking(scope: Scope, limit: number): Promise<SignalRecord[]> {
   const found = await rows<SignalRow>(
-    scope.reader,
+    readerOf(scope, everywhere),
     sql`select ${signalColumns} from signals s where s.waking order by s.received_at, s.id limit ${limit}`,
   )
   return found.map(signalOf)
@@ -99,7 +106,7 @@ const expirySlack = 10_000
 /** Writes down that kept signals have expired, at most `limit`; answers how many. */
 export async function expireSignals(scope: Scope, limit: number): Promise<number> {
   const late = await rows<{ id: string }>(
-    scope.writer,
+    writerOf(scope, everywhere),
     sql`
       with late as materialized (
         select id, shard from signals
@@ -121,19 +128,11 @@ export async function deleteOldSignals(
   olderThanMs: number,
   limit: number,
 ): Promise<number> {
-  const client = await scope.writer.connect()
-  let failed = true
-  try {
-    await rows(client, sql`begin`)
+  return inTransaction(scope, everywhere, async (runner) => {
     // The index by age has summaries of blocks, which only a bitmap can use.
-    await rows(client, sql`set local enable_bitmapscan = on`)
-    const count = await deleteOld(client, olderThanMs, limit)
-    await rows(client, sql`commit`)
-    failed = false
-    return count
-  } finally {
-    client.release(failed)
-  }
+    await rows(runner, sql`set local enable_bitmapscan = on`)
+    return deleteOld(runner, olderThanMs, limit)
+  })
 }
 
 async function deleteOld(runner: Runner, olderThanMs: number, limit: number): Promise<number> {

@@ -30,6 +30,7 @@ export async function readSource(
 ): Promise<SourceReading | undefined> {
   const [source] = await read<SourceReading>(
     scope,
+    namespace,
     sql`
       select ${names}, clock_timestamp() as now from sources
       where namespace = ${namespace} and id = ${id}`,
@@ -48,6 +49,7 @@ export async function listSources(
       : sql` and (created_at, id) < (${query.before.created_at}::timestamptz, ${query.before.id}::text)`
   return read<SourceRecord>(
     scope,
+    query.namespace,
     sql`
       select ${names} from sources
       where namespace = ${query.namespace}${before}

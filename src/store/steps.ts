@@ -5,6 +5,7 @@ import type { Timestamp } from '../domain/time.ts'
 import { type ArrayColumn, arrayRows } from './arrays.ts'
 import { type Runner, read, rows, type Scope } from './db.ts'
 import { join, raw, type Sql, sql } from './sql.ts'
+import type { Within } from './wall.ts'
 
 const columns = [
   ['id', 'uuid'],
@@ -246,11 +247,13 @@ export async function readDefaults(
 /** Reads one step of a flow for a caller. */
 export async function readStep(
   scope: Scope,
+  within: Within,
   flowId: string,
   runId: string,
 ): Promise<StepRecord | undefined> {
   const [step] = await read<StepRecord>(
     scope,
+    within,
     sql`
       select ${columnsOfS} from flow_steps s
       where s.flow_id = ${flowId} and s.run_id = ${runId}`,
@@ -259,18 +262,28 @@ export async function readStep(
 }
 
 /** Reads one step by its id. */
-export async function readStepById(scope: Scope, id: string): Promise<StepRecord | undefined> {
+export async function readStepById(
+  scope: Scope,
+  within: Within,
+  id: string,
+): Promise<StepRecord | undefined> {
   const [step] = await read<StepRecord>(
     scope,
+    within,
     sql`select ${columnsOfS} from flow_steps s where s.id = ${id}`,
   )
   return step
 }
 
 /** The attempts of a step that did not settle it, oldest first. */
-export async function readAttempts(scope: Scope, stepId: string): Promise<AttemptRecord[]> {
+export async function readAttempts(
+  scope: Scope,
+  within: Within,
+  stepId: string,
+): Promise<AttemptRecord[]> {
   return read<AttemptRecord>(
     scope,
+    within,
     sql`
       select a.step_id, a.flow_id, a.claim, a.attempt, a.shard, a.started_at, a.ended_at, a.outcome,
         a.worker_id, a.error
@@ -287,7 +300,7 @@ interface Place {
 /** Steps of a flow, oldest first. */
 export async function listSteps(
   scope: Scope,
-  query: { flow_id: string; after?: Place; limit: number },
+  query: { namespace: string; flow_id: string; after?: Place; limit: number },
 ): Promise<StepRecord[]> {
   const after =
     query.after === undefined
@@ -295,6 +308,7 @@ export async function listSteps(
       : sql` and (s.created_at, s.id) > (${query.after.created_at}::timestamptz, ${query.after.id}::uuid)`
   return read<StepRecord>(
     scope,
+    query.namespace,
     sql`
       select ${columnsOfS} from flow_steps s
       where s.flow_id = ${query.flow_id}${after}
@@ -338,6 +352,7 @@ export async function findSteps(scope: Scope, query: StepQuery): Promise<StepRec
   }
   return read<StepRecord>(
     scope,
+    query.namespace,
     sql`
       select ${columnsOfS} from flow_steps s
       where ${join(where, ' and ')}

@@ -3,6 +3,7 @@
 import type { Timestamp } from '../domain/time.ts'
 import { read, type Scope } from './db.ts'
 import { sql } from './sql.ts'
+import { nowhere } from './wall.ts'
 
 export interface TableSize {
   name: string
@@ -20,6 +21,7 @@ export interface TableSize {
 export async function readTableSizes(scope: Scope): Promise<TableSize[]> {
   return read<TableSize>(
     scope,
+    nowhere,
     sql`
       select c.relname::text as name,
         case when coalesce(s.n_live_tup, 0) > 0 then s.n_live_tup
@@ -39,6 +41,7 @@ export async function readTableSizes(scope: Scope): Promise<TableSize[]> {
 export async function readDatabaseBytes(scope: Scope): Promise<number> {
   const [size] = await read<{ bytes: number }>(
     scope,
+    nowhere,
     sql`select pg_database_size(current_database()) as bytes`,
   )
   return size?.bytes ?? 0

@@ -82,6 +82,7 @@ const isOpen = (namespace: string) =>
 async function readFlows(scope: Scope, namespace: string, bound: number): Promise<Flows> {
   return one<Flows>(
     scope,
+    namespace,
     sql`
       with sampled as materialized (
         select f.open_steps, f.state_bytes from flows f
@@ -104,6 +105,7 @@ async function readSignals(
 ): Promise<{ count: number; seen: number; bytes: number }> {
   return one(
     scope,
+    namespace,
     sql`
       with kept as materialized (
         select coalesce(pg_column_size(s.payload), 0) as bytes from signals s
@@ -122,6 +124,7 @@ async function readHooks(
 ): Promise<{ shared: number; own: number }> {
   return one(
     scope,
+    namespace,
     sql`
       with sampled as materialized (
         select f.id, f.shard, f.hooked from flows f where ${isOpen(namespace)} limit ${sample})
@@ -155,6 +158,7 @@ async function readRowBytes(
 ): Promise<{ bytes: number; seen: number | null }> {
   return one(
     scope,
+    namespace,
     sql`
       with sampled as materialized (
         select f.id, f.shard, row_number() over () as n from flows f
@@ -170,8 +174,8 @@ async function readRowBytes(
   )
 }
 
-async function one<Row extends object>(scope: Scope, query: Sql): Promise<Row> {
-  const [row] = await read<Row>(scope, query)
+async function one<Row extends object>(scope: Scope, namespace: string, query: Sql): Promise<Row> {
+  const [row] = await read<Row>(scope, namespace, query)
   if (row === undefined) throw new Error('a count was not answered')
   return row
 }

@@ -90,7 +90,9 @@ describe('a sound database', () => {
     const { healthy, checks } = await examine({ TASKFLOW_DATA_DIR: dataDir })
     expect(checks.flatMap(({ findings }) => findings)).toEqual([])
     expect(healthy).toBe(true)
-    expect(checks.find(({ name }) => name === 'database')?.seen).toContain('PostgreSQL 18')
+    const { seen } = checks.find(({ name }) => name === 'database') ?? {}
+    expect(seen).toContain('PostgreSQL 18')
+    expect(seen).toContain('not held to row level security')
   })
 })
 

@@ -3,8 +3,9 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { arrayRows } from '../../src/store/arrays.ts'
-import { type Database, openDatabase, rows } from '../../src/store/db.ts'
+import { type Database, openDatabase, rows, writerOf } from '../../src/store/db.ts'
 import { raw, sql } from '../../src/store/sql.ts'
+import { nowhere } from '../../src/store/wall.ts'
 import { createTestDatabase } from '../support/postgres.ts'
 
 let database: Database
@@ -40,7 +41,7 @@ const table = arrayRows([
 /** What the server has of rows: each value as text, so that no reading of ours hides a difference. */
 async function through(given: readonly object[]): Promise<Record<string, string | null>[]> {
   return rows(
-    database.scope.writer,
+    writerOf(database.scope, nowhere),
     sql`
       select id::text, small::text, whole::text, big::text, flag::text, words, document::text,
         to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') as at, xid::text

@@ -2,8 +2,10 @@
 
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Database, openDatabase, rows, timestampFromServer } from '../../src/store/db.ts'
+import { type Database, openDatabase, readerOf, rows } from '../../src/store/db.ts'
 import { sql } from '../../src/store/sql.ts'
+import { timestampFromServer } from '../../src/store/values.ts'
+import { nowhere } from '../../src/store/wall.ts'
 import { caller, createFlow, openEngine, openSession } from '../support/engine.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
 
@@ -56,7 +58,7 @@ test('every millisecond comes back as it was sent', async () => {
   )
   const sent = instants.map((date) => date.toISOString())
   const got = await rows<{ at: string }>(
-    database.scope.reader,
+    readerOf(database.scope, nowhere),
     sql`select at from unnest(${sent}::timestamptz[]) with ordinality as t(at, n) order by n`,
   )
   expect(got.map(({ at }) => at)).toEqual(sent)
@@ -64,7 +66,7 @@ test('every millisecond comes back as it was sent', async () => {
 
 test('int8 is a number, and refused where a number is not exact', async () => {
   const read = (text: string) =>
-    rows<{ n: number }>(database.scope.reader, sql`select ${text}::text::int8 as n`)
+    rows<{ n: number }>(readerOf(database.scope, nowhere), sql`select ${text}::text::int8 as n`)
   expect(await read('9007199254740991')).toEqual([{ n: 9_007_199_254_740_991 }])
   expect(await read('-10')).toEqual([{ n: -10 }])
   await expect(read('9007199254740993')).rejects.toThrow('past 2^53')

@@ -47,7 +47,7 @@ async function planOf(mode: 'generic' | 'custom', asked = query): Promise<string
       return { rows: [] }
     },
   }
-  await readNearSignals({ reader } as unknown as Scope, asked)
+  await readNearSignals({ reader, wall: { stands: false } } as unknown as Scope, asked)
   const [statement] = sent
   if (statement === undefined) throw new Error('nothing was sent')
   const client: pg.PoolClient = await database.scope.reader.connect()

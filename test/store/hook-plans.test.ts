@@ -118,7 +118,8 @@ function spying(answer: object[]) {
     return { rows: answer }
   }
   const pool = { query, connect: async () => ({ query, release: () => {} }) }
-  return { sent, scope: { shards: 'all', writer: pool, reader: pool } as unknown as Scope }
+  const wall = { stands: false }
+  return { sent, scope: { shards: 'all', writer: pool, reader: pool, wall } as unknown as Scope }
 }
 
 /** What a function of a scope sends, as functions of a runner. */

@@ -1,7 +1,7 @@
 // Raw messages as rows: a list reads no more than its page, whatever else is stored, and a message written twice is one.
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Database, Scope } from '../../src/store/db.ts'
+import { type Database, type Scope, writerOf } from '../../src/store/db.ts'
 import {
   deleteOldMessages,
   type InboundMessageRow,
@@ -9,6 +9,7 @@ import {
   listMessages,
   readMessage,
 } from '../../src/store/inbound.ts'
+import { everywhere } from '../../src/store/wall.ts'
 import type { Session } from '../support/engine.ts'
 import * as samples from '../support/flow-samples.ts'
 import { openStore, type StorePlace } from '../support/store.ts'
@@ -40,10 +41,10 @@ const row: InboundMessageRow = {
 
 test('a message comes back as it was written, and a second time gets its new fate alone', async () => {
   const key = { namespace: 'default', source: 'twice', id: row.id }
-  await insertInboundMessages(database.scope.writer, [row])
+  await insertInboundMessages(writerOf(database.scope, everywhere), [row])
   expect(await readMessage(database.scope, key)).toEqual({ ...row, body_bytes: 4 })
   const signal_id = samples.id(2)
-  await insertInboundMessages(database.scope.writer, [
+  await insertInboundMessages(writerOf(database.scope, everywhere), [
     { ...row, received_at: null, outcome: 'accepted', reason: null, signal_id },
   ])
   const after = await readMessage(database.scope, key)

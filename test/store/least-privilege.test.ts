@@ -1,47 +1,46 @@
-// The role of docs/security.md: the service runs under it, and it may change neither the schema nor an event.
+// The roles of docs/security.md: the service runs under one, it may change neither the schema nor an event, and is held to row level security.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { read } from '../../src/store/db.ts'
+import { sql } from '../../src/store/sql.ts'
 import { openEngine, type TestEngine } from '../support/engine.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
+import { asOwner, asRole } from '../support/service-role.ts'
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/security.md'), 'utf8')
-/** One of this run's: roles belong to the whole server. */
-const role = `taskflow_service_${process.pid}`
+/** Of this run's: roles belong to the whole server. */
+const role = `app_${process.pid}`
+const byHand = `by_hand_${process.pid}`
 const password = 'a password of this test'
 
 let database: TestDatabase
 let url: string
 let service: TestEngine
 
-async function asOwner(text: string): Promise<void> {
-  const client = new pg.Client({ connectionString: database.url })
-  await client.connect()
-  try {
-    await client.query(text)
-  } finally {
-    await client.end()
-  }
+/** The statements of the page that make a role. */
+function statementsFor(name: string): string {
+  const blocks = page.split('```sql\n').map((block) => block.split('```')[0])
+  const statements = blocks.find((block) => block?.startsWith(`create role ${name} `))
+  if (statements === undefined) throw new Error(`docs/security.md does not make the role ${name}`)
+  return statements
 }
 
 beforeAll(async () => {
-  const [, statements = ''] = /```sql\n(create role taskflow_service[\s\S]*?)```/.exec(page) ?? []
-  expect(statements).toContain('grant')
   database = await createTestDatabase()
-  await asOwner(
-    statements.replaceAll('taskflow_service', role).replace("'change me'", `'${password}'`),
-  )
-  const place = new URL(database.url)
-  place.username = role
-  place.password = password
-  url = place.href
+  const made = statementsFor('app')
+    .replace('role app login', `role ${role} login`)
+    .replace("'change me'", `'${password}'`)
+  expect(made).toContain(role)
+  await asOwner(database.url, made)
+  url = asRole(database.url, role, password)
   service = openEngine(url)
 })
 afterAll(async () => {
   await service?.close()
-  await asOwner(`drop owned by ${role}; drop role ${role}`)
+  await asOwner(database.url, `drop role ${role}`)
   await database?.drop()
 })
 
@@ -72,6 +71,42 @@ it('lets the service do all that it does', async () => {
   expect(items.length).toBeGreaterThan(3)
   await engine.waitEngine.tick()
   expect((await engine.ready()).ready).toBe(true)
+})
+
+it('holds it to the rows of its caller', async () => {
+  const { scope } = service.database
+  expect(await scope.wall.ask()).toBe(true)
+  const forgetful = sql`select distinct namespace from flow_events`
+  expect(await read(scope, 'default', forgetful)).toEqual([{ namespace: 'default' }])
+  expect(await read(scope, 'another', forgetful)).toEqual([])
+})
+
+it('grants the same by hand as migrations do', async () => {
+  const made = statementsFor('taskflow_service').replaceAll('taskflow_service', byHand)
+  await asOwner(database.url, made)
+  const client = new pg.Client({ connectionString: database.url })
+  await client.connect()
+  try {
+    const granted = async (name: string) => {
+      const { rows } = await client.query(
+        `select table_name, privilege_type from information_schema.role_table_grants
+         where grantee = $1 and table_schema = 'public'
+         union all
+         select 'later ones', a.privilege_type
+         from pg_default_acl d cross join aclexplode(d.defaclacl) a
+         where a.grantee = $1::regrole
+         order by 1, 2`,
+        [name],
+      )
+      return rows
+    }
+    const expected = await granted('taskflow_service')
+    expect(expected.length).toBeGreaterThan(60)
+    expect(await granted(byHand)).toEqual(expected)
+  } finally {
+    await client.end()
+    await asOwner(database.url, `drop owned by ${byHand}; drop role ${byHand}`)
+  }
 })
 
 it('lets it change neither the schema nor what was written', async () => {

@@ -2,7 +2,7 @@
 // among many, whatever the statistics were when it was planned.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { Database, Runner } from '../../src/store/db.ts'
+import { type Database, type Runner, writerOf } from '../../src/store/db.ts'
 import {
   countPushed,
   handOverStep,
@@ -10,6 +10,7 @@ import {
   markCancelTold,
   takeCancelNotices,
 } from '../../src/store/pushed-steps.ts'
+import { everywhere } from '../../src/store/wall.ts'
 import type { Session } from '../support/engine.ts'
 import { type Prepared, prepare } from '../support/plans.ts'
 import { openStore, type StorePlace } from '../support/store.ts'
@@ -122,7 +123,7 @@ test('notices are taken one for each controller, and not twice', async () => {
   // Of controllers 0 to 4 in turn; only 1 and 2 have endpoints.
   await fill(100, 130)
   await session.query(`update flow_steps set cancel_requested = true where status = 'running'`)
-  const { writer } = database.scope
+  const writer = writerOf(database.scope, everywhere)
   const query = { without: [], limit: 16, lease: 15_000 }
   const first = await takeCancelNotices(writer, query)
   expect(first.notices.map(({ controller_id }) => controller_id).sort()).toEqual(['c-1', 'c-2'])
@@ -143,6 +144,9 @@ test('a notice for a step that has ended is given up with its lease', async () =
       lease_until = now() - interval '1 second'`)
   const query = { without: [], limit: 16, lease: 15_000 }
   for (const taken of [1, 1, 0]) {
-    expect(await takeCancelNotices(database.scope.writer, query)).toEqual({ notices: [], taken })
+    expect(await takeCancelNotices(writerOf(database.scope, everywhere), query)).toEqual({
+      notices: [],
+      taken,
+    })
   }
 })

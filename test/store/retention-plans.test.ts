@@ -39,7 +39,8 @@ const lock = (kind: RetentionKind, after: string | null) => (runner: Runner) =>
     after: after === null ? null : { at: after, id: '00000000-0000-7000-8000-000000000000' },
     limit: 20,
   })
-const asScope = (runner: Runner) => ({ reader: runner }) as unknown as Scope
+const asScope = (runner: Runner) =>
+  ({ reader: runner, wall: { stands: false } }) as unknown as Scope
 
 describe.each(['before statistics', 'after'] as const)('%s', (when) => {
   beforeAll(async () => {

@@ -1,7 +1,9 @@
 // Claims end: those that name what they want look at all of it at once, the others go around in a circle.
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { writerOf } from '../../src/store/db.ts'
 import { claimSteps } from '../../src/store/step-queue.ts'
+import { everywhere } from '../../src/store/wall.ts'
 import { prepare } from '../support/plans.ts'
 import { openStore, type StorePlace } from '../support/store.ts'
 
@@ -13,7 +15,7 @@ afterAll(() => place?.close())
 
 const names = (what: string, count: number) => Array.from({ length: count }, (_, i) => what + i)
 const look = (controllers: string[] | null, tasks: string[] | null) =>
-  claimSteps(place.database.scope.writer, {
+  claimSteps(writerOf(place.database.scope, everywhere), {
     namespace: 'default',
     controllers,
     tasks,

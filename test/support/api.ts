@@ -19,6 +19,7 @@ import { createMcp } from '../../src/mcp/server.ts'
 import { openDatabase } from '../../src/store/db.ts'
 import { hookSettings, noReceivers, signalSettings, toldTo } from './engine.ts'
 import { createTestDatabase } from './postgres.ts'
+import { createServiceRole } from './service-role.ts'
 
 export interface ApiAnswer {
   status: number
@@ -76,6 +77,8 @@ export interface ApiOptions {
   adminKey?: string
   /** Takes what the service sends; nobody does when absent. */
   outbound?: Pick<Outbound, 'send'>
+  /** Runs under a role that owns nothing, instead of the owner of the tables. */
+  walled?: boolean
 }
 
 /** Starts it. */
@@ -94,8 +97,10 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     hooks = {},
     outbound = noReceivers,
     adminKey = null,
+    walled = false,
   } = options
   const database = await createTestDatabase()
+  const role = walled ? await createServiceRole(database.url) : null
   const notices: Notice[] = []
   const metrics = createMetrics('0.0.0')
   const told = toldTo(notices)
@@ -104,7 +109,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     told(notice)
   }
   const db = openDatabase({
-    connectionString: database.url,
+    connectionString: role?.url ?? database.url,
     writers: 9,
     readers: 4,
     applicationName: 'taskflow-test',
@@ -178,6 +183,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
       await app.close()
       await engine.stop()
       await db.close()
+      await role?.drop()
       await database.drop()
     },
   }
