@@ -104,6 +104,7 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
     // What closes the steps of a flow is written after all that is decided here.
     if (entry.command.type === 'reopen' && work.isClosing(flow.id)) return { type: 'again' }
     const decision = work.decide(flow, withKnownSteps(entry, flow), entry.caller.actor)
+    if (entry.refusal !== undefined && isNew(entry.command, decision.step)) throw entry.refusal
     if (decision.events.some(({ kind }) => kind === 'waiting')) {
       try {
         const { decisions, commit } = signalling.followUp(decision)
@@ -162,6 +163,7 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
     const holder = input.key === undefined ? null : work.holder(caller.namespace, input.key)
     if (holder === ended) return { type: 'again' }
     if (holder === null) {
+      if (entry.refusal !== undefined) throw entry.refusal
       const { flow_id: id, shard, hooks } = entry
       const flow = work.create({ id, shard }, caller, input, hooks?.rows)
       const reply: Reply = {
@@ -254,9 +256,9 @@ function replayOf(
 }
 
 /** Whether a command made the step that it is answered with. */
-function isNew(command: Command, step: StepRecord): boolean {
-  if (command.type === 'observe') return step.id === command.step_id
-  return command.type === 'enqueue' && step.id === command.step.step_id
+function isNew(command: Command, step: StepRecord | undefined): boolean {
+  if (command.type === 'observe') return step?.id === command.step_id
+  return command.type === 'enqueue' && step?.id === command.step.step_id
 }
 
 /** Fills in the state that only the save statement knew. */

@@ -47,14 +47,19 @@ interface EntryBase {
   caller: Caller
   keep: KeepReply | null
 }
-export type CreateEntry = EntryBase & {
+/** What may make something that a namespace may only have so many of. */
+interface MakingEntry extends EntryBase {
+  /** Why nothing new can be made now, if so. A repeat, and what is there already, is answered all the same. */
+  refusal?: Error
+}
+export type CreateEntry = MakingEntry & {
   type: 'create'
   flow_id: string
   shard: number
   input: NewFlow
   hooks?: { rows: NewHookRow[]; created: CreatedHook[] }
 }
-export type ChangeEntry = EntryBase & {
+export type ChangeEntry = MakingEntry & {
   type: 'change'
   flow_id: string
   command: Command

@@ -19,7 +19,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import { makeHook } from './hook-making.ts'
 import { mintId } from './ids.ts'
 import { keepChange, keepCreation } from './keep-reply.ts'
-import { flowAmounts, type NamespaceQuota } from './namespace-quota.ts'
+import { flowAmounts, inQuota, type NamespaceQuota } from './namespace-quota.ts'
 import type { OutboundRules } from './outbound-url.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import type { FlowReader } from './reader.ts'
@@ -49,7 +49,13 @@ export type FlowRequest = FlowAsked & {
 export interface Flows {
   /** Throws `key_conflict`, `limit_exceeded`, and what stands in the way of its hooks: `url_not_allowed`. */
   create(caller: Caller, input: FlowRequest, options?: ChangeOptions): Promise<Reply>
-  change(caller: Caller, flowId: string, command: Command, options?: ChangeOptions): Promise<Reply>
+  change(
+    caller: Caller,
+    flowId: string,
+    command: Command,
+    options?: ChangeOptions,
+    refusal?: Error,
+  ): Promise<Reply>
   /** Throws `not_found`. */
   get(caller: Caller, flowId: string): Promise<FlowRecord>
   list(
@@ -126,29 +132,27 @@ export function createFlows(options: FlowsOptions): Flows {
         rows: made.map(({ row }) => row),
         created: made.map(({ row: { id, url }, shown: secret }) => ({ id, url, secret })),
       }
-      const create = () =>
-        committer.submit({
-          type: 'create',
-          caller,
-          keep: keepCreation(caller, options),
-          flow_id,
-          shard: shardToken(shardIndex),
-          input: mintSteps(input, shardIndex, stepBytes),
-          ...(made.length > 0 && { hooks }),
-        })
-      if (quota === null) return create()
-      const giveBack = await quota.take(caller.namespace, flowAmounts({ ...input, hooks: made }))
-      try {
-        const reply = await create()
-        if (reply.outcome !== 'created' || reply.replayed) giveBack()
-        return reply
-      } catch (error) {
-        giveBack()
-        throw error
-      }
+      const flow = mintSteps(input, shardIndex, stepBytes)
+      return inQuota(
+        quota,
+        caller.namespace,
+        flowAmounts({ ...input, hooks: made }),
+        (refusal) =>
+          committer.submit({
+            type: 'create',
+            caller,
+            keep: keepCreation(caller, options),
+            flow_id,
+            shard: shardToken(shardIndex),
+            input: flow,
+            ...(made.length > 0 && { hooks }),
+            ...(refusal && { refusal }),
+          }),
+        ({ outcome, replayed }) => outcome === 'created' && !replayed,
+      )
     },
 
-    async change(caller, flowId, command, options = {}) {
+    async change(caller, flowId, command, options = {}, refusal?) {
       // What is no id cannot be the id of a flow, and must not get into a statement.
       if (!isId(flowId)) throw flowNotFound(flowId)
       const horizon = caller.timer_max_horizon
@@ -161,6 +165,7 @@ export function createFlows(options: FlowsOptions): Flows {
         flow_id: flowId,
         command,
         if_match: options.if_match ?? null,
+        ...(refusal && { refusal }),
       })
     },
 

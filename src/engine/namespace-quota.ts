@@ -151,3 +151,27 @@ export async function roomFor(
     return { ...noRoom, refusal: error }
   }
 }
+
+/**
+ * Does something that may come to need room. `make` is told why there is none, if so, and throws that only
+ * when it does: a repeat is answered all the same. What was not made gives its room back.
+ */
+export async function inQuota<Value>(
+  quota: NamespaceQuota | null,
+  namespace: string,
+  amounts: Partial<Usage>,
+  make: (refusal: FlowError | undefined) => Promise<Value>,
+  isMade: (value: Value) => boolean,
+): Promise<Value> {
+  // Not awaited where there are no quotas: what is sent at once stays in its order.
+  if (quota === null) return make(undefined)
+  const { refusal, giveBack } = await roomFor(quota, namespace, amounts)
+  try {
+    const value = await make(refusal ?? undefined)
+    if (!isMade(value)) giveBack()
+    return value
+  } catch (error) {
+    giveBack()
+    throw error
+  }
+}

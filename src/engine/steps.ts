@@ -15,7 +15,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { Flows } from './flows.ts'
 import { mintId } from './ids.ts'
 import type { Links } from './links.ts'
-import { bytesOf, type NamespaceQuota } from './namespace-quota.ts'
+import { bytesOf, inQuota, type NamespaceQuota } from './namespace-quota.ts'
 import { hashOfOutcome, mintOutcome, type OutcomeInput } from './outcome-input.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import { isNarrow, sightOf } from './sight.ts'
@@ -152,25 +152,15 @@ export function createSteps({ scope, flows, links, stepBytes, quota }: StepsOpti
       if (!isId(flowId)) throw flowNotFound(flowId)
       const made = mintStep(step, shardIndexOf(flowId), stepBytes)
       const amounts = { open_steps: 1, bytes: bytesOf(step.input) }
-      const giveBack = quota === null ? null : await quota.take(caller.namespace, amounts)
-      const reply = await flows
-        .change(
-          caller,
-          flowId,
-          {
-            type: 'enqueue',
-            step: made,
-            // Both looked up under the flow's lock.
-            defaults: null,
-            known: null,
-          },
-          options,
-        )
-        .catch((error: unknown) => {
-          giveBack?.()
-          throw error
-        })
-      if (reply.step_created !== true) giveBack?.()
+      // Both looked up under the flow's lock.
+      const command = { type: 'enqueue', step: made, defaults: null, known: null } as const
+      const reply = await inQuota(
+        quota,
+        caller.namespace,
+        amounts,
+        (refusal) => flows.change(caller, flowId, command, options, refusal),
+        ({ step_created, replayed }) => step_created === true && !replayed,
+      )
       return withStep(reply)
     },
 

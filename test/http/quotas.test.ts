@@ -17,6 +17,7 @@ const namespaces = [
   'hooks',
   'values',
   'streams',
+  'repeats',
   'other',
 ]
 
@@ -82,6 +83,28 @@ describe('a namespace', () => {
     const more = { ...flow, steps: [{ task: 't' }] }
     expect((await call(key, 'POST', '/flows', more)).body.limit).toBe('namespace_open_steps')
     expect((await call(key, 'POST', '/flows', flow)).status).toBe(201)
+  })
+
+  it('answers repeats, and what is there already, also when it has all that it may have', async () => {
+    const key = keyOf('repeats')
+    const steps = Array.from({ length: 7 }, () => ({ task: 't' }))
+    const named = { ...flow, key: 'once', on_conflict: 'use_existing', steps }
+    const first = await call(key, 'POST', '/flows', named, 'first')
+    const { id } = first.body
+    const step = { task: 't', run_id: 'run-1' }
+    const added = await call(key, 'POST', `/flows/${id}/steps`, step, 'second')
+    expect([first.status, added.status]).toEqual([201, 201])
+    const more = { ...step, run_id: 'run-2' }
+    expect((await call(key, 'POST', `/flows/${id}/steps`, more)).status).toBe(429)
+    expect((await call(key, 'POST', '/flows', { ...named, key: 'twice' })).status).toBe(429)
+    const again = await call(key, 'POST', '/flows', named, 'first')
+    expect([again.status, again.body]).toEqual([201, first.body])
+    const addedAgain = await call(key, 'POST', `/flows/${id}/steps`, step, 'second')
+    expect([addedAgain.status, addedAgain.body]).toEqual([201, added.body])
+    const existing = await call(key, 'POST', '/flows', named)
+    expect([existing.status, existing.body.id]).toEqual([200, id])
+    const known = await call(key, 'POST', `/flows/${id}/steps`, step)
+    expect([known.status, known.body.id]).toEqual([200, added.body.id])
   })
 
   it('has so many bytes of state, and room again when a flow has ended', async () => {
