@@ -1,12 +1,16 @@
 // Runs the built service as a process of its own, as an operator would.
 
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const main = join(import.meta.dirname, '..', 'dist', 'main.js')
+const root = join(import.meta.dirname, '..')
+const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+/** What `npm start` gives to Node. @type {string[]} */
+const [, ...started] = scripts.start.split(' ')
 
 /**
  * @typedef {object} Service
@@ -30,7 +34,8 @@ export async function startService(env, { nodeOptions = [] } = {}) {
     ([name]) => !/^(TASKFLOW_|DATABASE_URL|MIGRATE_|PORT$|HOST$|LOG_LEVEL$)/.test(name),
   )
   const began = performance.now()
-  const child = spawn(process.execPath, [...nodeOptions, main], {
+  const child = spawn(process.execPath, [...nodeOptions, ...started], {
+    cwd: root,
     env: {
       ...Object.fromEntries(inherited),
       NODE_ENV: 'production',

@@ -5,7 +5,6 @@
 import type { DecidedFlow } from '../domain/command.ts'
 import { FlowError } from '../domain/errors.ts'
 import type { FlowEvent } from '../domain/event.ts'
-import type { FlowRecord } from '../domain/flow.ts'
 import type { StepRecord } from '../domain/step.ts'
 import type { Timestamp } from '../domain/time.ts'
 import type { Saved } from '../store/batch.ts'
@@ -51,11 +50,19 @@ export interface CommitterOptions {
 
 /** A committed change, as told to those who wait for one. */
 export interface Change {
-  flow: FlowRecord
+  flow: DecidedFlow
   /** What the transaction appended to the flow's log, oldest first. Sorted out when it is first asked for. */
   events(): FlowEvent[]
   /** The database's time of the transaction. */
   now: Timestamp
+}
+
+/** What a transaction did, beside what it changed. */
+export interface Committed {
+  /** All that it appended to the logs of flows. */
+  events: readonly FlowEvent[]
+  /** Whether there is something to deliver. */
+  deliveries: boolean
 }
 
 export interface Committer {
@@ -65,7 +72,7 @@ export interface Committer {
   /** Fires what is due, in one transaction where possible. Throws when the database is not there. */
   fireDue(due: DueQuery): Promise<Fired[]>
   /** Called after each COMMIT, before the callers are answered. Must not throw. */
-  onCommit(listener: (changes: Change[], more: { deliveries: boolean }) => void): void
+  onCommit(listener: (changes: Change[], more: Committed) => void): void
   /** Called after each COMMIT that made steps or changed them; with null when it is not known which. */
   onSteps(listener: (steps: readonly StepRecord[] | null) => void): void
   status(): { queued: number; in_flight: number; batches_total: number; commands_total: number }
@@ -237,23 +244,24 @@ export function createCommitter(options: CommitterOptions): Committer {
 
   function announce(plan: Plan, { now }: Locked, saved: Saved): void {
     const { updates, update_events, inserts, insert_events } = plan.changes
+    // One whose key another replica took meanwhile did not come in, and nor did its events.
+    const born = inserts.filter(({ id }) => saved.inserted.has(id))
+    const events = [
+      ...update_events,
+      ...(born.length === inserts.length
+        ? insert_events
+        : insert_events.filter(({ flow_id }) => saved.inserted.has(flow_id))),
+    ]
     let sorted: Map<string, FlowEvent[]> | null = null
     const eventsOf = (id: string) => {
-      sorted ??= byFlow(update_events, insert_events)
+      sorted ??= byFlow(events)
       return sorted.get(id) ?? []
     }
     const changes: Change[] = []
-    for (const { flow } of updates) {
-      changes.push({ now, flow: withState(flow, saved), events: () => eventsOf(flow.id) })
-    }
-    // One whose key another replica took meanwhile did not come in, and nor did its events.
-    for (const flow of inserts) {
-      if (saved.inserted.has(flow.id)) {
-        changes.push({ now, flow, events: () => eventsOf(flow.id) })
-      }
-    }
+    for (const { flow } of updates) changes.push({ now, flow, events: () => eventsOf(flow.id) })
+    for (const flow of born) changes.push({ now, flow, events: () => eventsOf(flow.id) })
     if (changes.length > 0) {
-      const more = { deliveries: saved.queued !== 0 }
+      const more = { events, deliveries: saved.queued !== 0 }
       for (const listener of listeners) listener(changes, more)
     }
     const { new_steps, steps, start_steps } = plan.changes
@@ -325,24 +333,18 @@ export function createCommitter(options: CommitterOptions): Committer {
   }
 }
 
-function withState(flow: DecidedFlow, saved: Saved): FlowRecord {
-  return { ...flow, state: flow.state ?? saved.states.get(flow.id) ?? {} }
-}
-
 /** The business key under which an entry may have made a flow. */
 function businessKeyOf(entry: Entry): string | null {
   if (entry.type === 'create') return entry.input.key ?? null
   return entry.type === 'signal' ? (entry.start?.input.key ?? null) : null
 }
 
-function byFlow(...lists: (readonly FlowEvent[])[]): Map<string, FlowEvent[]> {
-  const events = new Map<string, FlowEvent[]>()
-  for (const list of lists) {
-    for (const event of list) {
-      const known = events.get(event.flow_id)
-      if (known === undefined) events.set(event.flow_id, [event])
-      else known.push(event)
-    }
+function byFlow(events: readonly FlowEvent[]): Map<string, FlowEvent[]> {
+  const sorted = new Map<string, FlowEvent[]>()
+  for (const event of events) {
+    const known = sorted.get(event.flow_id)
+    if (known === undefined) sorted.set(event.flow_id, [event])
+    else known.push(event)
   }
-  return events
+  return sorted
 }

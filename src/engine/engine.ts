@@ -170,7 +170,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const committer = createCommitter({ scope, limits, report, ...options.commit })
   const hints = createHints(options.listen, report)
   committer.onCommit((changes) => hints.publish('flows', idsOf(changes)))
-  committer.onCommit((changes) => report({ type: 'changes_committed', changes }))
+  committer.onCommit((_, { events }) => report({ type: 'events_committed', events }))
   const watch = createWatch(scope, committer, hints, report)
   const read = createFlowReader(scope, options.readsInFlight)
   const stepBytes = options.steps.bytes

@@ -2,8 +2,7 @@
 // routes of the API: nothing that callers name becomes a series.
 
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import { type EventKind, eventKinds } from '../domain/event.ts'
-import type { Change } from './committer.ts'
+import { eventKinds, type FlowEvent } from '../domain/event.ts'
 import type { Measurement } from './measurement.ts'
 import { isMeasurement, noticeLevels, type Report } from './notice.ts'
 
@@ -133,18 +132,20 @@ export function createInstruments(registry: Registry): Report {
     registers,
   })
 
-  function countChanges(changes: readonly Change[]): void {
-    const kinds = new Map<EventKind, number>()
-    for (const change of changes) {
-      for (const { kind, payload } of change.events()) {
-        kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
-        if (kind === 'resumed') {
-          const by = String(payload['by'])
-          if (resumers.includes(by)) resumes.inc({ by })
-        } else if (kind === 'step_settled') settled.inc({ outcome: String(payload['outcome']) })
-      }
+  function countEvents(appended: readonly FlowEvent[]): void {
+    const kinds = new Map<string, number>()
+    const outcomes = new Map<string, number>()
+    const add = (counts: Map<string, number>, what: string) =>
+      counts.set(what, (counts.get(what) ?? 0) + 1)
+    for (const { kind, payload } of appended) {
+      add(kinds, kind)
+      if (kind === 'resumed') {
+        const by = String(payload['by'])
+        if (resumers.includes(by)) resumes.inc({ by })
+      } else if (kind === 'step_settled') add(outcomes, String(payload['outcome']))
     }
     for (const [kind, count] of kinds) events.inc({ kind }, count)
+    for (const [outcome, count] of outcomes) settled.inc({ outcome }, count)
   }
 
   function measure(measured: Measurement): void {
@@ -153,8 +154,8 @@ export function createInstruments(registry: Registry): Report {
         batchTime.observe({ outcome: measured.outcome }, measured.seconds)
         if (measured.commands > 0) batchSize.observe(measured.commands)
         return
-      case 'changes_committed':
-        countChanges(measured.changes)
+      case 'events_committed':
+        countEvents(measured.events)
         return
       case 'flows_fired':
         for (const seconds of measured.lateness) lateness.observe(seconds)

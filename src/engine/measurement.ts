@@ -1,8 +1,8 @@
 // What the service measures about itself, as data: too much to be told one by one, so it is only counted.
 
+import type { FlowEvent } from '../domain/event.ts'
 import type { SignalOutcome } from '../domain/signal.ts'
 import type { Depths } from '../store/depths.ts'
-import type { Change } from './committer.ts'
 
 /** What became of a request to a receiver or an endpoint. */
 export type DeliveryResult = 'delivered' | 'retry' | 'failed' | 'aborted'
@@ -16,7 +16,7 @@ export type Measurement =
       commands: number
       seconds: number
     }
-  | { type: 'changes_committed'; changes: readonly Change[] }
+  | { type: 'events_committed'; events: readonly FlowEvent[] }
   /** How much later than due each of these flows was fired, in seconds, COMMIT included. */
   | { type: 'flows_fired'; lateness: readonly number[] }
   | {

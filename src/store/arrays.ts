@@ -28,19 +28,32 @@ export interface ArrayRows {
   /**
    * What stands behind `from`. What is undefined, and what is false in a column of booleans, is null there,
    * so that a column which is nothing else costs nothing: booleans are to be asked for by `is true`.
+   *
+   * @param more the members of `beside`, in as many rows.
    */
-  of(rows: readonly object[]): Sql
+  of(rows: readonly object[], more?: readonly object[]): Sql
 }
 
-/** How to give rows with these columns to a statement. */
-export function arrayRows(columns: readonly ArrayColumn[]): ArrayRows {
-  const casts = columns.map(([, type]) => `::${type}[]`)
+/**
+ * How to give rows with these columns to a statement.
+ *
+ * @param beside columns from rows of their own: to add members to a copy of a record costs far more than
+ *   the copy, or a second object.
+ */
+export function arrayRows(
+  columns: readonly ArrayColumn[],
+  beside: readonly ArrayColumn[] = [],
+): ArrayRows {
+  const all = [...columns, ...beside]
+  const casts = all.map(([, type]) => `::${type}[]`)
   const strings = ['unnest(', ...casts.slice(0, -1).map((cast) => `${cast}, `), `${casts.at(-1)})`]
   return {
-    names: columns.map(([name]) => name).join(', '),
-    of: (rows) => ({
+    names: all.map(([name]) => name).join(', '),
+    of: (rows, more = []) => ({
       strings,
-      values: columns.map(([name, type]) => arrayOf(type, rows as readonly Row[], name)),
+      values: all.map(([name, type], i) =>
+        arrayOf(type, (i < columns.length ? rows : more) as readonly Row[], name),
+      ),
     }),
   }
 }

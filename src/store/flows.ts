@@ -165,16 +165,16 @@ const newFlowValues = raw(
     .join(', '),
 )
 
-const flowChanges = arrayRows([
-  ['id', 'uuid'],
-  ['shard', 'smallint'],
-  ...changingColumns,
+const flowChanges = arrayRows(
+  [['id', 'uuid'], ['shard', 'smallint'], ...changingColumns],
   // Whether the state is known to the caller, and what becomes of it: `state` itself, or a change of it.
-  ['known', 'boolean'],
-  ['state', 'jsonb'],
-  ['patch', 'jsonb'],
-  ['unset', 'jsonb'],
-])
+  [
+    ['known', 'boolean'],
+    ['state', 'jsonb'],
+    ['patch', 'jsonb'],
+    ['unset', 'jsonb'],
+  ],
+)
 
 /**
  * Saves changes of locked flows and their events in one statement. Answers the states, by id, of the
@@ -185,19 +185,17 @@ export async function updateFlows(
   updates: readonly FlowUpdate[],
   events: readonly EventRow[],
 ): Promise<Map<string, JsonObject>> {
-  const changes = updates.map(({ flow, patch }) => {
-    const { state, ...control } = flow
+  const flows = updates.map(({ flow }) => flow)
+  const states = updates.map(({ flow: { state }, patch }) => {
     const known = state !== undefined
-    if (patch === null) return { ...control, known }
-    return known
-      ? { ...control, known, state }
-      : { ...control, known, patch: patch.merge, unset: patch.unset }
+    if (patch === null) return { known }
+    return known ? { known, state } : { known, patch: patch.merge, unset: patch.unset }
   })
   const saved = await rows<{ id: string; state: JsonObject | null }>(
     runner,
     sql`
       with c as (
-        select * from ${flowChanges.of(changes)} as c(${raw(flowChanges.names)})),
+        select * from ${flowChanges.of(flows, states)} as c(${raw(flowChanges.names)})),
       u as (
         update flows f set
           revision = c.revision, status = c.status, wait = c.wait, wake_at = c.wake_at,
@@ -218,9 +216,9 @@ export async function updateFlows(
         select ${eventColumns.names} from ${eventTable(events)})
       select id, state from u`,
   )
-  const states = new Map<string, JsonObject>()
-  for (const { id, state } of saved) if (state !== null) states.set(id, state)
-  return states
+  const after = new Map<string, JsonObject>()
+  for (const { id, state } of saved) if (state !== null) after.set(id, state)
+  return after
 }
 
 /**

@@ -5,13 +5,18 @@ import pg from 'pg'
 const timestamptz = 1184
 const int8 = 20
 
-/** Rows have the same few times again and again. */
-let lastTime = { server: '', wire: '' }
+/** Rows have the same few times again and again: those of late, as the server writes them and as we do. */
+const lately = new Map<string, string>()
+const mostLately = 256
 
 /** `2026-04-23 15:00:00.12+00`, as the server writes it, to RFC 3339 in UTC with milliseconds. */
 export function timestampFromServer(text: string): string {
-  if (text !== lastTime.server) lastTime = { server: text, wire: toWire(text) }
-  return lastTime.wire
+  const known = lately.get(text)
+  if (known !== undefined) return known
+  if (lately.size === mostLately) lately.clear()
+  const wire = toWire(text)
+  lately.set(text, wire)
+  return wire
 }
 
 function toWire(text: string): string {
