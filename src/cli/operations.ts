@@ -1,4 +1,4 @@
-// The operations of the service, as its OpenAPI document tells them: any of them can be called by its name.
+// The operations of the service, as its OpenAPI document tells them; each can be called by its name.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

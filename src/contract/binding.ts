@@ -134,12 +134,14 @@ export type UpdateBinding = Static<typeof UpdateBindingSchema>
 
 const boundAnswer = {
   actions: Type.Array(growingTexts(grants, 'An action.')),
-  owner_session_key: nullableName('The only owner whose flows it sees and makes; null: any.'),
+  owner_session_key: nullableName(
+    'The only owner whose flows it sees and makes; null means every one.',
+  ),
   requester_origin: nullableName('Who asks for the flows that it makes; null: it says so itself.'),
   controllers: Type.Unsafe<string[] | null>({
     type: ['array', 'null'],
     items: { type: 'string' },
-    description: 'The only controllers whose flows and steps it sees; null: any.',
+    description: 'The only controllers whose flows and steps it sees; null means all.',
   }),
   timer_max_horizon: nullableText({
     format: 'duration',

@@ -66,11 +66,11 @@ export interface Rate {
 /** What a caller is held to, as a binding says it or a key that was minted from it. */
 export interface Bounds {
   actions: Grant[]
-  /** The only owner whose flows it sees and makes; null: any. */
+  /** The only owner whose flows it sees and makes; null means every one. */
   owner_session_key: string | null
   /** Who asks for the flows that it makes; null: it says so itself. */
   requester_origin: string | null
-  /** The only controllers whose flows and steps it sees; null: any. */
+  /** The only controllers whose flows and steps it sees; null means all. */
   controllers: string[] | null
   /** How far ahead its timers may be, in milliseconds; null: as far as anybody's. */
   timer_max_horizon_ms: number | null

@@ -106,7 +106,7 @@ export function createBindings(scope: Scope, credentials: Credentials, env: stri
   ): Promise<KeyedReply<Value>> {
     // The first administrator makes bindings of any namespace; a key, those of its own.
     const within = bindingsWithin(sightOf(who))
-    const reply = await keyedChange(scope, within, who.caller, options, work)
+    const reply = await keyedChange(scope, who.caller, options, work, { within })
     credentials.changed()
     return reply
   }

@@ -97,7 +97,7 @@ export function createControllers(options: ControllersOptions): OwnControllers {
       const url = definition.url === null ? null : checkOutboundUrl(definition.url, rules).href
       if (given !== undefined) checkSecret(given)
       let shown: string | null = null
-      const reply = await keyedChange(scope, caller.namespace, caller, keys, async (runner) => {
+      const reply = await keyedChange(scope, caller, keys, async (runner) => {
         const row = {
           ...definition,
           namespace,
@@ -152,16 +152,10 @@ export function createControllers(options: ControllersOptions): OwnControllers {
 
     async remove(caller, id, keys = {}) {
       const { namespace } = caller
-      const { replayed } = await keyedChange(
-        scope,
-        caller.namespace,
-        caller,
-        keys,
-        async (runner) => {
-          if (!(await deleteController(runner, namespace, id))) throw controllerNotFound(id)
-          return {}
-        },
-      )
+      const { replayed } = await keyedChange(scope, caller, keys, async (runner) => {
+        if (!(await deleteController(runner, namespace, id))) throw controllerNotFound(id)
+        return {}
+      })
       if (!replayed) onChanged(namespace, id)
       return { replayed }
     },

@@ -105,7 +105,7 @@ export function createDeliveries(scope: Scope, nudge: () => void): Deliveries {
 
     async redeliver(caller, id, options = {}) {
       const { hook_id } = await get(caller, id)
-      const reply = await keyedChange(scope, caller.namespace, caller, options, async (runner) => {
+      const reply = await keyedChange(scope, caller, options, async (runner) => {
         await liveHook(caller, hook_id)
         await redeliverOne(runner, caller.namespace, id)
         return {}
@@ -115,7 +115,7 @@ export function createDeliveries(scope: Scope, nudge: () => void): Deliveries {
     },
 
     async redeliverRange(caller, hookId, { status, ...span }, options = {}) {
-      const reply = await keyedChange(scope, caller.namespace, caller, options, async (runner) => {
+      const reply = await keyedChange(scope, caller, options, async (runner) => {
         await liveHook(caller, hookId)
         const count = await redeliverRange(runner, {
           namespace: caller.namespace,
@@ -132,7 +132,7 @@ export function createDeliveries(scope: Scope, nudge: () => void): Deliveries {
     },
 
     async test(caller, hookId, options = {}) {
-      const reply = await keyedChange(scope, caller.namespace, caller, options, async (runner) => {
+      const reply = await keyedChange(scope, caller, options, async (runner) => {
         const { id: hook_id, flow_id, namespace, lane, shard } = await liveHook(caller, hookId)
         const id = mintId(shardIndexOf(hook_id))
         const depth = (caller.depth ?? 0) + 1

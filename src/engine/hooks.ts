@@ -20,7 +20,7 @@ import type { Caller, ChangeOptions } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { type HookView, laneOf, makeHook, type NewHook, viewOf } from './hook-making.ts'
 import { type KeyedReply, keyedChange } from './keyed-change.ts'
-import { type NamespaceQuota, roomFor } from './namespace-quota.ts'
+import { inQuota, type NamespaceQuota } from './namespace-quota.ts'
 import { checkOutboundUrl, type OutboundRules } from './outbound-url.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 import { checkSecret, newSecret } from './signing.ts'
@@ -113,24 +113,24 @@ export function createHooks({ scope, rules, limit, quota, retire }: HooksOptions
       const { namespace } = caller
       if (flow_id !== null && !isId(flow_id)) throw flowNotFound(flow_id)
       const { row, shown } = makeHook({ namespace, flow_id }, definition, rules)
-      const room = await roomFor(quota, namespace, { hooks: 1 })
-      try {
-        const reply = await keyedChange(scope, namespace, caller, options, async (runner) => {
-          if (flow_id !== null) {
-            // From now on every batch looks for its hooks; one under way is waited for.
-            const flow = { id: flow_id, shard: shardToken(shardIndexOf(flow_id)), namespace }
-            if (!(await markHooked(runner, flow))) throw flowNotFound(flow_id)
-          }
-          await refuseTooMany(runner, namespace, flow_id)
-          if (room.refusal !== null) throw room.refusal
-          return viewOf(await insertHook(runner, row))
-        })
-        if (reply.replayed) room.giveBack()
-        return { ...reply, secret: reply.replayed ? null : shown }
-      } catch (error) {
-        room.giveBack()
-        throw error
-      }
+      const reply = await inQuota(
+        quota,
+        namespace,
+        { hooks: 1 },
+        (refusal) =>
+          keyedChange(scope, caller, options, async (runner) => {
+            if (flow_id !== null) {
+              // From now on every batch looks for its hooks; one under way is waited for.
+              const flow = { id: flow_id, shard: shardToken(shardIndexOf(flow_id)), namespace }
+              if (!(await markHooked(runner, flow))) throw flowNotFound(flow_id)
+            }
+            await refuseTooMany(runner, namespace, flow_id)
+            if (refusal !== undefined) throw refusal
+            return viewOf(await insertHook(runner, row))
+          }),
+        ({ replayed }) => !replayed,
+      )
+      return { ...reply, secret: reply.replayed ? null : shown }
     },
 
     async get(caller, id) {
@@ -164,7 +164,7 @@ export function createHooks({ scope, rules, limit, quota, retire }: HooksOptions
       const { url } = definition
       const moved = url === undefined ? {} : { url: checkOutboundUrl(url, rules).href }
       let disabled: HookRecord | null = null
-      const reply = await keyedChange(scope, caller.namespace, caller, options, async (runner) => {
+      const reply = await keyedChange(scope, caller, options, async (runner) => {
         const { now, ...known } = await lock(runner, caller, id)
         const next: HookRecord = { ...known, ...definition, ...moved }
         next.lane = laneOf(next)
@@ -189,17 +189,11 @@ export function createHooks({ scope, rules, limit, quota, retire }: HooksOptions
 
     async remove(caller, id, options = {}) {
       let removed: HookRecord | null = null
-      const { replayed } = await keyedChange(
-        scope,
-        caller.namespace,
-        caller,
-        options,
-        async (runner) => {
-          removed = await lock(runner, caller, id)
-          await deleteHook(runner, caller.namespace, id)
-          return {}
-        },
-      )
+      const { replayed } = await keyedChange(scope, caller, options, async (runner) => {
+        removed = await lock(runner, caller, id)
+        await deleteHook(runner, caller.namespace, id)
+        return {}
+      })
       if (removed !== null) retire(placeOf(removed))
       return { replayed }
     },
@@ -207,7 +201,7 @@ export function createHooks({ scope, rules, limit, quota, retire }: HooksOptions
     async rotate(caller, id, { secret: given, overlap }, options = {}) {
       if (given !== undefined) checkSecret(given)
       const secret = given ?? newSecret()
-      const reply = await keyedChange(scope, caller.namespace, caller, options, async (runner) => {
+      const reply = await keyedChange(scope, caller, options, async (runner) => {
         const { now, ...known } = await lock(runner, caller, id)
         const until = new Date(Date.parse(now) + overlap).toISOString()
         const kept = known.secrets.map((one) => ({

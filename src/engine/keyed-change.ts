@@ -22,17 +22,16 @@ export interface KeyedReply<Value> {
  * Runs a change and answers after COMMIT. A repeat with its key gets the first answer and does
  * nothing. The answer is kept as it is, so no secret may be in it.
  *
- * @param within whose rows the change may see and write: those of the caller, unless it may touch others.
- * @param flowId the flow that the change belongs to, if it does: its keys are apart from those of others.
+ * @param more.flowId the flow that the change belongs to, if it does: its keys are apart from those of others.
+ * @param more.within whose rows the change may see and write, when not those of the caller's namespace alone.
  * @throws FlowError what `work` throws; `idempotency_mismatch`, `idempotency_in_progress`.
  */
 export async function keyedChange<Value extends object>(
   scope: Scope,
-  within: Within,
   caller: Caller,
   options: ChangeOptions,
   work: (runner: Runner) => Promise<Value>,
-  flowId?: string,
+  { flowId, within = caller.namespace }: { flowId?: string; within?: Within } = {},
 ): Promise<KeyedReply<Value>> {
   const keep =
     flowId === undefined ? keepCreation(caller, options) : keepChange(caller, flowId, options)

@@ -7,7 +7,7 @@ import { type MemoRecord, type MemoWrite, readMemo, writeMemo } from '../store/m
 import type { Caller, ChangeOptions } from './change.ts'
 import type { Flows } from './flows.ts'
 import { type KeyedReply, keyedChange } from './keyed-change.ts'
-import { type NamespaceQuota, roomFor } from './namespace-quota.ts'
+import { inQuota, type NamespaceQuota } from './namespace-quota.ts'
 
 /** A memo that was written. */
 export interface WrittenMemo {
@@ -66,29 +66,27 @@ export function createMemos(
         )
       }
       const { shard } = await flows.get(caller, flowId)
-      const room = await roomFor(quota, caller.namespace, { bytes: actual })
-      try {
-        const reply = await keyedChange(
-          scope,
-          caller.namespace,
-          caller,
-          options,
-          async (runner) => {
-            const memo = { flow_id: flowId, shard, key, value }
-            const written = await writeMemo(runner, memo, !onlyNew, limits.count)
-            const made = accepted(written, flowId, key)
-            // Undone by it. What is wrong with the request as such is told first.
-            if (room.refusal !== null) throw room.refusal
-            return made
-          },
-          flowId,
-        )
-        if (reply.replayed) room.giveBack()
-        return reply
-      } catch (error) {
-        room.giveBack()
-        throw error
-      }
+      const memo = { flow_id: flowId, shard, key, value }
+      return inQuota(
+        quota,
+        caller.namespace,
+        { bytes: actual },
+        (refusal) =>
+          keyedChange(
+            scope,
+            caller,
+            options,
+            async (runner) => {
+              const written = await writeMemo(runner, memo, !onlyNew, limits.count)
+              const made = accepted(written, flowId, key)
+              // Undone by it. What is wrong with the request as such is told first.
+              if (refusal !== undefined) throw refusal
+              return made
+            },
+            { flowId },
+          ),
+        ({ replayed }) => !replayed,
+      )
     },
   }
 

@@ -38,7 +38,7 @@ export function sightOf({ owner_session_key, controllers }: Caller): {
   }
 }
 
-/** Which flows a signal can reach: those that its sender sees. Null: any. */
+/** Which flows a signal can reach: those that its sender sees. Null means every one. */
 interface Reach {
   owner_session_key: string | null
   controllers: readonly string[] | null

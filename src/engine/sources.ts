@@ -81,7 +81,7 @@ export function createSources({ scope, allowUnsigned, maxTtl }: SourcesOptions):
       check(definition)
       const secrets = definition.secrets ?? (definition.verify.scheme === 'none' ? [] : null)
       if (secrets === null) throw secretsMissing('A new source needs its secrets: send them.')
-      return keyedChange(scope, caller.namespace, caller, options, async (runner) => {
+      return keyedChange(scope, caller, options, async (runner) => {
         const { namespace } = caller
         const made = await insertSource(runner, { ...definition, namespace, id, secrets })
         if (made !== undefined) return viewOf(made)
@@ -120,7 +120,7 @@ export function createSources({ scope, allowUnsigned, maxTtl }: SourcesOptions):
       if (!isSourceId(id)) throw sourceNotFound(id)
       check(definition)
       const { namespace } = caller
-      return keyedChange(scope, caller.namespace, caller, options, async (runner) => {
+      return keyedChange(scope, caller, options, async (runner) => {
         const known = await lockSource(runner, namespace, id)
         if (known === undefined) throw sourceNotFound(id)
         const { scheme } = definition.verify
@@ -135,16 +135,10 @@ export function createSources({ scope, allowUnsigned, maxTtl }: SourcesOptions):
 
     async remove(caller, id, options = {}) {
       if (!isSourceId(id)) throw sourceNotFound(id)
-      const { replayed } = await keyedChange(
-        scope,
-        caller.namespace,
-        caller,
-        options,
-        async (runner) => {
-          if (!(await deleteSource(runner, caller.namespace, id))) throw sourceNotFound(id)
-          return {}
-        },
-      )
+      const { replayed } = await keyedChange(scope, caller, options, async (runner) => {
+        if (!(await deleteSource(runner, caller.namespace, id))) throw sourceNotFound(id)
+        return {}
+      })
       return { replayed }
     },
   }

@@ -119,7 +119,6 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
       const { namespace } = caller
       const released = await keyedChange(
         scope,
-        namespace,
         caller,
         options,
         async (runner) => {
@@ -127,7 +126,7 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
           if (step === undefined) throw leaseLost(stepId, null)
           return step
         },
-        flow_id,
+        { flowId: flow_id },
       ).catch(async (error: unknown) => {
         const lost = error instanceof FlowError && error.code === 'lease_lost'
         throw lost ? leaseLost(stepId, await steps.byId(caller, stepId)) : error

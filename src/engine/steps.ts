@@ -9,7 +9,7 @@ import type { AttemptRecord, Observation, StepRecord, StepStatus } from '../doma
 import { leaseLost, stepNotFound } from '../domain/step-errors.ts'
 import type { Scope } from '../store/db.ts'
 import { isUniqueViolation } from '../store/errors.ts'
-import { findSteps, listSteps, readAttempts, readStep, readStepById } from '../store/steps.ts'
+import { findSteps, listSteps, readAttempts, readStep, readStepById } from '../store/step-lists.ts'
 import type { Caller, ChangeOptions, Reply } from './change.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { Flows } from './flows.ts'

@@ -2,7 +2,7 @@
 
 import type { Instant, SignalOutcome, SignalRecord } from '../domain/signal.ts'
 import { inTransaction, type Runner, read, readerOf, rows, type Scope, writerOf } from './db.ts'
-import { type SignalRow, signalColumns, signalOf } from './signals.ts'
+import { type SignalRow, signalColumns, signalOf } from './signal-rows.ts'
 import { join, raw, type Sql, sql } from './sql.ts'
 import { everywhere, type Within } from './wall.ts'
 

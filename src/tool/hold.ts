@@ -13,7 +13,7 @@ export const holdArguments = Type.Object(
       Type.Integer({
         minimum: 0,
         maximum: Number.MAX_SAFE_INTEGER,
-        description: 'The revision you know: any newer one ends the wait.',
+        description: 'The revision you know; a newer one ends the wait.',
       }),
     ),
     seconds: Type.Optional(

@@ -12,6 +12,7 @@ import { examine, expectOnly, findingsOf, openFolder, startServer } from '../sup
 import { startPooler } from '../support/pgbouncer.ts'
 import { withDatabase } from '../support/postgres.ts'
 import { freePort } from '../support/service.ts'
+import { asOwner } from '../support/service-role.ts'
 
 const checkout = join(import.meta.dirname, '../..')
 
@@ -23,23 +24,13 @@ beforeAll(async () => {
   await chmod(dataDir, 0o755)
   const port = await freePort()
   server = await startEmbedded({ dataDir, checkoutDir: checkout, port })
-  await query(server.url, `create role guest login password 'guest'`)
+  await asOwner(server.url, `create role guest login password 'guest'`)
   await migrateTo(server.url)
 })
 afterAll(async () => {
   await server.stop()
   await rm(dataDir, { recursive: true, force: true })
 })
-
-async function query(url: string, text: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    await client.query(text)
-  } finally {
-    await client.end()
-  }
-}
 
 async function migrateTo(connectionString: string): Promise<void> {
   await migrate({ connectionString, migrationsDir: join(checkout, 'migrations') })
@@ -50,10 +41,10 @@ let made = 0
 /** A database of the test's own, migrated unless told otherwise. */
 async function makeDatabase(options = '', migrated = true): Promise<string> {
   const name = `sick_${++made}`
-  await query(server.url, `create database ${name} template template0 ${options}`)
+  await asOwner(server.url, `create database ${name} template template0 ${options}`)
   const url = withDatabase(server.url, name)
   if (migrated) await migrateTo(url)
-  onTestFinished(() => query(server.url, `drop database if exists ${name} with (force)`))
+  onTestFinished(() => asOwner(server.url, `drop database if exists ${name} with (force)`))
   return url
 }
 
@@ -81,7 +72,10 @@ describe('a sound database', () => {
 
   it('has no finding for a role that only serves', async () => {
     const url = await makeDatabase()
-    await query(url, 'grant select, insert, update, delete on all tables in schema public to guest')
+    await asOwner(
+      url,
+      'grant select, insert, update, delete on all tables in schema public to guest',
+    )
     const { checks } = await examine({ DATABASE_URL: asGuest(url) })
     expect(checks.flatMap(({ findings }) => findings)).toEqual([])
   })
@@ -128,7 +122,7 @@ describe('a database', () => {
 
   it('without a schema to use', async () => {
     const url = await makeDatabase('', false)
-    await query(url, 'drop schema public')
+    await asOwner(url, 'drop schema public')
     await expectOnly('no_schema', 'create schema', { DATABASE_URL: url })
   })
 
@@ -147,21 +141,21 @@ describe('a database', () => {
 
   it('that is ahead of this release', async () => {
     const url = await makeDatabase()
-    await query(url, `insert into schema_migrations (name, run_on) values ('9999_future', now())`)
+    await asOwner(url, `insert into schema_migrations (name, run_on) values ('9999_future', now())`)
     const finding = await expectOnly('schema_ahead', 'newer release', { DATABASE_URL: url })
     expect(finding.what).toContain('9999_future')
   })
 
   it('on which the role has no rights', async () => {
     const url = await makeDatabase()
-    await query(url, 'grant select on schema_migrations to guest')
+    await asOwner(url, 'grant select on schema_migrations to guest')
     const finding = await expectOnly('denied', /^grant select/, { DATABASE_URL: asGuest(url) })
     expect(finding.what).toContain('flows')
   })
 
   it('with a table that a crash empties', async () => {
     const url = await makeDatabase()
-    await query(url, 'alter table idempotency_keys set unlogged')
+    await asOwner(url, 'alter table idempotency_keys set unlogged')
     await expectOnly('unlogged_table', 'alter table idempotency_keys set logged', {
       DATABASE_URL: url,
     })
@@ -169,7 +163,7 @@ describe('a database', () => {
 
   it('with an index that was not finished', async () => {
     const url = await makeDatabase()
-    await query(
+    await asOwner(
       url,
       `update pg_index set indisvalid = false where indexrelid = 'flows_pkey'::regclass`,
     )
@@ -180,13 +174,13 @@ describe('a database', () => {
 
   it('with a table that is never vacuumed', async () => {
     const url = await makeDatabase()
-    await query(url, 'alter table flows set (autovacuum_enabled = false)')
+    await asOwner(url, 'alter table flows set (autovacuum_enabled = false)')
     await expectOnly('autovacuum_off_for_table', 'reset', { DATABASE_URL: url })
   })
 
   it('whose texts sort differently since the system was upgraded', async () => {
     const url = await makeDatabase()
-    await query(
+    await asOwner(
       url,
       `update pg_database set datcollversion = 'old' where datname = current_database()`,
     )
@@ -195,9 +189,12 @@ describe('a database', () => {
 
   it('that gives the role too few connections', async () => {
     const url = await makeDatabase()
-    await query(url, 'grant select, insert, update, delete on all tables in schema public to guest')
-    await query(server.url, 'alter role guest connection limit 4')
-    onTestFinished(() => query(server.url, 'alter role guest connection limit -1'))
+    await asOwner(
+      url,
+      'grant select, insert, update, delete on all tables in schema public to guest',
+    )
+    await asOwner(server.url, 'alter role guest connection limit 4')
+    onTestFinished(() => asOwner(server.url, 'alter role guest connection limit -1'))
     const finding = await expectOnly('connections', 'alter role guest connection limit', {
       DATABASE_URL: asGuest(url),
     })
@@ -212,7 +209,7 @@ describe('a database', () => {
   ])('whose role has %s = %s', async (name, value, code) => {
     const url = await makeDatabase()
     const database = new URL(url).pathname.slice(1)
-    await query(url, `alter role taskflow in database ${database} set ${name} = '${value}'`)
+    await asOwner(url, `alter role taskflow in database ${database} set ${name} = '${value}'`)
     await expectOnly(code, name, { DATABASE_URL: url })
   })
 
@@ -234,8 +231,8 @@ describe('a database', () => {
 
   it('with a replication slot that nobody reads', async () => {
     const url = await makeDatabase()
-    await query(server.url, `select pg_create_physical_replication_slot('left_over', true)`)
-    onTestFinished(() => query(server.url, `select pg_drop_replication_slot('left_over')`))
+    await asOwner(server.url, `select pg_create_physical_replication_slot('left_over', true)`)
+    onTestFinished(() => asOwner(server.url, `select pg_drop_replication_slot('left_over')`))
     await expectOnly('idle_slot', "pg_drop_replication_slot('left_over')", { DATABASE_URL: url })
   })
 
@@ -308,7 +305,10 @@ describe('a pooler', () => {
 
   it('in session mode that ignores our settings has no finding once the role has them', async () => {
     const url = await makeDatabase()
-    await query(url, 'grant select, insert, update, delete on all tables in schema public to guest')
+    await asOwner(
+      url,
+      'grant select, insert, update, delete on all tables in schema public to guest',
+    )
     const timeouts = 'statement_timeout,lock_timeout,idle_in_transaction_session_timeout'
     const pooler = await startPooler(asGuest(url), {
       pool_mode: 'session',
@@ -318,8 +318,8 @@ describe('a pooler', () => {
     onTestFinished(() => pooler.stop())
     const env = { DATABASE_URL: pooler.url }
     await expectOnly('settings_dropped', 'for the role', env)
-    await query(server.url, 'alter role guest set enable_seqscan = off')
-    onTestFinished(() => query(server.url, 'alter role guest reset enable_seqscan'))
+    await asOwner(server.url, 'alter role guest set enable_seqscan = off')
+    onTestFinished(() => asOwner(server.url, 'alter role guest reset enable_seqscan'))
     await pooler.reconnect()
     expect(findingsOf(await examine(env))).toEqual([])
   })

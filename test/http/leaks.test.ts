@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Operation, requestsOf, sendAs } from '../support/access-walk.ts'
 import { type Api, startApi } from '../support/api.ts'
+import { accepted, type Method, ownNames } from '../support/owned.ts'
 import { until } from '../support/service.ts'
 
 const adminKey = 'admin-key-for-tests-0123456789'
@@ -13,22 +14,11 @@ const mark = 'leaky7q'
 let api: Api
 let base: string
 /** What A has, by the name of the parameter that stands for it in paths. */
-const owned: Record<string, string> = {
-  run_id: 'run-1',
-  key: 'memo-1',
-  name: 'approved',
-  source_id: 'plain',
-  controller_id: 'plain',
-  token: 'none',
-}
+const owned: Record<string, string> = { ...ownNames }
 const strangers = new Map<string, string>()
 
-type Method = Parameters<Api['call']>[0]
-async function as(key: string, method: Method, path: string, body?: unknown) {
-  const answer = await api.call(method, path, body, { authorization: `Bearer ${key}` })
-  expect([path, answer.status < 300], answer.text).toEqual([path, true])
-  return answer.body
-}
+const as = (key: string, method: Method, path: string, body?: unknown) =>
+  accepted(api, key, method, path, body)
 const admin = (method: Method, path: string, body?: unknown) => as(adminKey, method, path, body)
 
 async function bind(binding: object): Promise<{ id: string; key: string; keyId: string }> {

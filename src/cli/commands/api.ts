@@ -1,4 +1,4 @@
-// `taskflow api`: any operation by its operationId, or any request by its method and path.
+// `taskflow api` calls any operation by its operationId, or any request by its method and path.
 
 import { Ended, exits, misuse } from '../errors.ts'
 import { type Family, root } from '../family.ts'
