@@ -245,7 +245,11 @@ export function openDatabase(options: DatabaseOptions): Database {
       ...limits,
       ...more,
     })
-    made.on('error', options.onError)
+    made.on('error', (error) => {
+      // The pool hangs the connection on it, with every statement that was ever prepared: nothing for a log.
+      Reflect.deleteProperty(error, 'client')
+      options.onError(error)
+    })
     made.on('acquire', refresh)
     // A checked-out client that fails between two queries has no other listener.
     made.on('connect', (client) => client.on('error', options.onError))

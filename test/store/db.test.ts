@@ -6,7 +6,7 @@ import { type Database, openDatabase, readerOf, rows } from '../../src/store/db.
 import { sql } from '../../src/store/sql.ts'
 import { timestampFromServer } from '../../src/store/values.ts'
 import { nowhere } from '../../src/store/wall.ts'
-import { caller, createFlow, openEngine, openSession } from '../support/engine.ts'
+import { caller, createFlow, openEngine, openSession, until } from '../support/engine.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
 
 let place: TestDatabase
@@ -105,4 +105,27 @@ test.each([
     await session.end()
     await own.drop()
   }
+})
+
+test('an idle connection that fails is told of without the connection itself', async () => {
+  const told: Error[] = []
+  const own = openDatabase({
+    connectionString: place.url,
+    writers: 1,
+    readers: 1,
+    applicationName: 'test-idle',
+    onError: (error) => told.push(error),
+  })
+  const session = await openSession(place.url)
+  await own.probe()
+  await session.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'test-idle/%'",
+  )
+  await until('both are told of', () => told.length >= 2)
+  expect(told.map(({ message }) => message)).toContain(
+    'terminating connection due to administrator command',
+  )
+  for (const error of told) expect(Object.keys(error)).not.toContain('client')
+  await session.end()
+  await own.close()
 })
