@@ -21,6 +21,7 @@ const root = join(import.meta.dirname, '..')
 const interleave = 'test/race/interleave.test.ts'
 const signals = 'test/race/signals.test.ts'
 const waiting = 'test/domain/waiting.test.ts'
+const handover = 'test/engine/handover.test.ts'
 
 /** What is planted (`swap`: pairs of what stands there and what shall), and which test must notice. */
 const mutants = [
@@ -241,6 +242,30 @@ const mutants = [
     file: 'src/engine/queue.ts',
     swap: [['const maxTurns = 8', 'const maxTurns = 8_000']],
     caught: [signals, 'a wait for two busy things has its turn'],
+  },
+  {
+    name: 'what is pushed is handed to whoever claims',
+    file: 'src/engine/handover.ts',
+    swap: [['return asked.has(key) && (', 'return key !== null || (']],
+    caught: [handover, 'is not given what is pushed'],
+  },
+  {
+    name: 'claims that are kept for a step are not told that it did not come',
+    file: 'src/engine/transaction.ts',
+    swap: [["if (result.outcome !== 'committed') nothingCame()", '']],
+    caught: [handover, 'gets nothing of what cannot be saved'],
+  },
+  {
+    name: 'steps of a flow that was overtaken are handed over',
+    file: 'src/engine/handover.ts',
+    swap: [['(!born || saved.inserted.has(flow.id))', "(!born || flow.id !== '')"]],
+    caught: [handover, 'gets nothing of a flow that did not come in'],
+  },
+  {
+    name: 'new steps pass those that were ready before',
+    file: 'src/engine/claim-lines.ts',
+    swap: [['let left = ready ?? Number.POSITIVE_INFINITY', 'let left = (ready ?? 0) * 0']],
+    caught: ['test/engine/claim-lines.test.ts', 'ready already, those are left for new ones'],
   },
 ]
 

@@ -86,6 +86,39 @@ export function scheduled(step: StepRecord, run_at: Timestamp, at: Timestamp): S
   return { ...next, wake_at: wakeOf(next) }
 }
 
+/** Who is given a step, and for how long. */
+export interface Lease {
+  worker_id: string
+  /** Milliseconds; the step's own limit between two heartbeats may be less. */
+  lease_ms: number
+  /** The fence: a UUID. */
+  token: string
+}
+
+/** A step that is ready, as a worker has it. The same as `claimSteps` makes of a row. */
+export function claimed(
+  step: StepRecord,
+  { worker_id, lease_ms, token }: Lease,
+  at: Timestamp,
+): StepRecord {
+  const ms = Math.min(lease_ms, step.timeouts?.heartbeat ?? lease_ms)
+  const next: StepRecord = { ...step }
+  next.status = 'running'
+  next.ready = false
+  next.attempt++
+  next.claims++
+  next.lease_token = token
+  next.worker_id = worker_id
+  next.pushed = false
+  next.lease_ms = ms
+  next.lease_until = after(at, ms)
+  next.started_at = at
+  next.updated_at = at
+  next.progress = null
+  next.wake_at = wakeOf(next)
+  return next
+}
+
 /** When time alone changes a step; null when it never does. */
 export function wakeOf(step: StepRecord): Timestamp | null {
   const times = [deadlineOf(step)]

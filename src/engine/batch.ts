@@ -18,6 +18,7 @@ import {
   nextRunOf,
   type SignalEntry,
 } from './entry.ts'
+import { type Handover, handOver, type Offer, type Standby } from './handover.ts'
 import { sees } from './sight.ts'
 import { createSignalling, type SignalLimits, type SignalVerdict } from './signalling.ts'
 import { busy, createWorkspace, ended } from './workspace.ts'
@@ -41,16 +42,24 @@ export interface Plan {
   changes: Changes
   /** One for each entry, in the order of the entries. */
   verdicts: Verdict[]
+  /** Steps that are claimed with it. Whoever saves the plan, or cannot, settles this. */
+  handover: Handover | null
 }
 
 /** How long an answer is kept for repeats, in milliseconds. */
 const replyLifetime = 24 * 60 * 60 * 1000
 
 /** Decides all entries in their order. Two on one flow fold: the second sees what the first did. */
-export function planBatch(items: readonly Item[], locked: Locked, limits: SignalLimits): Plan {
+export function planBatch(
+  items: readonly Item[],
+  locked: Locked,
+  limits: SignalLimits,
+  offer: Offer,
+): Plan {
   const work = createWorkspace(locked, limits)
   const signalling = createSignalling(work, limits)
   const underWay = new Set<string>()
+  const standbys = new Map<Standby, StepRecord[]>()
   const { changes } = work
   const verdicts = items.map(({ entry, texts }): Verdict => {
     try {
@@ -66,7 +75,7 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
   })
   work.finish()
   signalling.finish()
-  return { changes, verdicts }
+  return { changes, verdicts, handover: handOver(changes, locked, standbys, offer) }
 
   function judge(entry: Entry): Verdict {
     work.causedBy(causeOf(entry))
@@ -117,6 +126,11 @@ export function planBatch(items: readonly Item[], locked: Locked, limits: Signal
       }
     } else work.apply(decision)
     const after = work.flow(flow.id) ?? decision.flow
+    if (entry.standby !== undefined && decision.step !== undefined) {
+      const settled = standbys.get(entry.standby)
+      if (settled === undefined) standbys.set(entry.standby, [decision.step])
+      else settled.push(decision.step)
+    }
     return {
       type: 'reply',
       reply: {

@@ -5,6 +5,7 @@ import type { FlowRecord } from '../domain/flow.ts'
 import type { SignalOutcome, SignalRecord } from '../domain/signal.ts'
 import type { StepRecord } from '../domain/step.ts'
 import type { Traceparent } from '../domain/trace.ts'
+import type { Standby } from './handover.ts'
 
 /** Who asks. The namespace comes from the caller's credential, never from a request. */
 export interface Caller {
@@ -36,6 +37,8 @@ export interface ChangeOptions {
   if_match?: number
   /** A repeat with the same key and fingerprint gets the stored answer; another fingerprint is refused. */
   idempotency?: { key: string; fingerprint: string }
+  /** Of a report: a claim that is served with it, if something becomes ready in the same transaction. */
+  standby?: Standby
 }
 
 /** A hook that was made with its flow. */

@@ -2,17 +2,13 @@
 // and saved in one transaction. Requests that arrive while a transaction is under way make up the
 // next batch; nobody waits on a timer and nobody is answered before COMMIT.
 
-import type { DecidedFlow } from '../domain/command.ts'
 import { FlowError } from '../domain/errors.ts'
-import type { FlowEvent } from '../domain/event.ts'
-import type { StepRecord } from '../domain/step.ts'
-import type { Timestamp } from '../domain/time.ts'
 import type { Saved } from '../store/batch.ts'
-import type { Locked } from '../store/batch-lock.ts'
 import type { Scope } from '../store/db.ts'
 import type { DueQuery } from '../store/due.ts'
 import { faultOf, toFlowError } from '../store/errors.ts'
 import { readFlows } from '../store/flows.ts'
+import { announce, type ChangeListener, type StepListener } from './announcement.ts'
 import { complete, type Plan, type Verdict } from './batch.ts'
 import type { Reply, SignalReply } from './change.ts'
 import {
@@ -28,6 +24,7 @@ import {
   type SignalEntry,
 } from './entry.ts'
 import { type Fired, firedOf, fireEntry } from './fired.ts'
+import { type Offer, settleHandover } from './handover.ts'
 import { createLane } from './lane.ts'
 import { dueRequest, lockRequest } from './lock-request.ts'
 import type { Report } from './notice.ts'
@@ -48,23 +45,6 @@ export interface CommitterOptions {
   report: Report
 }
 
-/** A committed change, as told to those who wait for one. */
-export interface Change {
-  flow: DecidedFlow
-  /** What the transaction appended to the flow's log, oldest first. Sorted out when it is first asked for. */
-  events(): FlowEvent[]
-  /** The database's time of the transaction. */
-  now: Timestamp
-}
-
-/** What a transaction did, beside what it changed. */
-export interface Committed {
-  /** All that it appended to the logs of flows. */
-  events: readonly FlowEvent[]
-  /** Whether there is something to deliver. */
-  deliveries: boolean
-}
-
 export interface Committer {
   /** Answers after COMMIT. Rejects with a `FlowError`. */
   submit(entry: CreateEntry | ChangeEntry): Promise<Reply>
@@ -72,13 +52,16 @@ export interface Committer {
   /** Fires what is due, in one transaction where possible. Throws when the database is not there. */
   fireDue(due: DueQuery): Promise<Fired[]>
   /** Called after each COMMIT, before the callers are answered. Must not throw. */
-  onCommit(listener: (changes: Change[], more: Committed) => void): void
-  /** Called after each COMMIT that made steps or changed them; with null when it is not known which. */
-  onSteps(listener: (steps: readonly StepRecord[] | null) => void): void
+  onCommit(listener: ChangeListener): void
+  onSteps(listener: StepListener): void
+  /** Asked, before each COMMIT, who waits for what becomes ready with it. Must not throw. */
+  onOffer(offer: Offer): void
   status(): { queued: number; in_flight: number; batches_total: number; commands_total: number }
   /** Resolves when everything accepted so far has been answered. */
   drain(): Promise<void>
 }
+
+type CommittedTransaction = Extract<Transaction, { outcome: 'committed' }>
 
 interface Pending extends Item, Task {
   resolve(reply: Reply | SignalReply): void
@@ -94,12 +77,14 @@ const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 
 export function createCommitter(options: CommitterOptions): Committer {
   const { scope, limits, report } = options
-  const transact = observed(createTransactor(scope, limits, report), report)
+  let offer: Offer = () => null
+  const transactor = createTransactor(scope, limits, report, (...asked) => offer(...asked))
+  const transact = observed(transactor, report)
   // The server's lines give each its turn, those of the queue do not.
   const queue = createQueue<Pending>(options.batchSize, (starved) => runSlow([starved]))
   const slowLane = createLane(slowLanes)
-  const listeners: Parameters<Committer['onCommit']>[0][] = []
-  const stepListeners: Parameters<Committer['onSteps']>[0][] = []
+  const listeners: ChangeListener[] = []
+  const stepListeners: StepListener[] = []
   let accepted = 0
   let inFlight = 0
   let flushScheduled = false
@@ -187,18 +172,15 @@ export function createCommitter(options: CommitterOptions): Committer {
   }
 
   /** Answers everybody of a committed batch. */
-  async function settle(
-    batch: readonly Pending[],
-    done: Extract<Transaction, { outcome: 'committed' }>,
-  ): Promise<void> {
-    const { plan, locked } = done
-    const saved = done.saved ?? (await rereadSaved(plan))
+  async function settle(batch: readonly Pending[], done: CommittedTransaction): Promise<void> {
+    const { plan } = done
+    const saved = await savedOf(done)
     const lost = new Set(
       plan.changes.inserts
         .filter((flow) => !saved.inserted.has(flow.id))
         .map((flow) => keyText(flow.namespace, flow.key)),
     )
-    announce(plan, locked, saved)
+    tell(plan, saved)
     const waiting = new Map<string, Pending[]>()
     for (const [i, verdict] of plan.verdicts.entries()) {
       const pending = batch[i] as Pending
@@ -227,6 +209,16 @@ export function createCommitter(options: CommitterOptions): Committer {
     scheduleFlush()
   }
 
+  /** What a transaction saved. Throws when that has to be read and the database is not there. */
+  async function savedOf({ plan, saved }: CommittedTransaction): Promise<Saved> {
+    try {
+      return saved ?? (await rereadSaved(plan))
+    } catch (error) {
+      if (plan.handover !== null) settleHandover(plan.handover, null)
+      throw error
+    }
+  }
+
   /** Another replica's insert, or the lost answer of ours, may have changed what is there. */
   async function rereadSaved(plan: Plan): Promise<Saved> {
     const flows = [...plan.changes.updates.map(({ flow }) => flow), ...plan.changes.inserts]
@@ -242,34 +234,9 @@ export function createCommitter(options: CommitterOptions): Committer {
     }
   }
 
-  function announce(plan: Plan, { now }: Locked, saved: Saved): void {
-    const { updates, update_events, inserts, insert_events } = plan.changes
-    // One whose key another replica took meanwhile did not come in, and nor did its events.
-    const born = inserts.filter(({ id }) => saved.inserted.has(id))
-    const events = [
-      ...update_events,
-      ...(born.length === inserts.length
-        ? insert_events
-        : insert_events.filter(({ flow_id }) => saved.inserted.has(flow_id))),
-    ]
-    let sorted: Map<string, FlowEvent[]> | null = null
-    const eventsOf = (id: string) => {
-      sorted ??= byFlow(events)
-      return sorted.get(id) ?? []
-    }
-    const changes: Change[] = []
-    for (const { flow } of updates) changes.push({ now, flow, events: () => eventsOf(flow.id) })
-    for (const flow of born) changes.push({ now, flow, events: () => eventsOf(flow.id) })
-    if (changes.length > 0) {
-      const more = { events, deliveries: saved.queued !== 0 }
-      for (const listener of listeners) listener(changes, more)
-    }
-    const { new_steps, steps, start_steps } = plan.changes
-    if (start_steps.length > 0) for (const tell of stepListeners) tell(null)
-    else if (new_steps.length + steps.length > 0) {
-      const told = [...new_steps, ...steps]
-      for (const tell of stepListeners) tell(told)
-    }
+  function tell(plan: Plan, saved: Saved): void {
+    announce(plan, saved, listeners, stepListeners)
+    if (plan.handover !== null) settleHandover(plan.handover, saved)
   }
 
   /** Waits for what is locked elsewhere beside the queue, holding up nobody but its own commands. */
@@ -295,8 +262,8 @@ export function createCommitter(options: CommitterOptions): Committer {
     )
     if (result.outcome === 'unknown') throw result.cause
     if (result.outcome === 'committed') {
-      const saved = result.saved ?? (await rereadSaved(result.plan))
-      announce(result.plan, result.locked, saved)
+      const saved = await savedOf(result)
+      tell(result.plan, saved)
       return [...result.locked.flows.values()].map((flow, i) =>
         firedOf(flow, result.plan.verdicts[i] as Verdict, saved),
       )
@@ -322,6 +289,9 @@ export function createCommitter(options: CommitterOptions): Committer {
     onSteps: (listener) => {
       stepListeners.push(listener)
     },
+    onOffer: (asked) => {
+      offer = asked
+    },
     status: () => ({
       queued: accepted,
       in_flight: inFlight,
@@ -337,14 +307,4 @@ export function createCommitter(options: CommitterOptions): Committer {
 function businessKeyOf(entry: Entry): string | null {
   if (entry.type === 'create') return entry.input.key ?? null
   return entry.type === 'signal' ? (entry.start?.input.key ?? null) : null
-}
-
-function byFlow(events: readonly FlowEvent[]): Map<string, FlowEvent[]> {
-  const sorted = new Map<string, FlowEvent[]>()
-  for (const event of events) {
-    const known = sorted.get(event.flow_id)
-    if (known === undefined) sorted.set(event.flow_id, [event])
-    else known.push(event)
-  }
-  return sorted
 }

@@ -10,6 +10,7 @@ import type { NewHookRow } from '../store/hooks.ts'
 import type { IdempotencyRef } from '../store/idempotency.ts'
 import type { InboundMessage } from '../store/inbound.ts'
 import type { Caller, CreatedHook } from './change.ts'
+import type { Standby } from './handover.ts'
 
 /** A request to keep the answer under a key, and to give it again to a repeat. */
 export interface KeepReply {
@@ -64,6 +65,8 @@ export type ChangeEntry = MakingEntry & {
   flow_id: string
   command: Command
   if_match: number | null
+  /** What its sender wants besides, when it is a report. */
+  standby?: Standby
 }
 export type SignalEntry = EntryBase & {
   type: 'signal'

@@ -166,6 +166,7 @@ export function createFlows(options: FlowsOptions): Flows {
         command,
         if_match: options.if_match ?? null,
         ...(refusal && { refusal }),
+        ...(options.standby && { standby: options.standby }),
       })
     },
 

@@ -1,48 +1,57 @@
-// Who waits for steps, and the claims that serve them. Claims that ask for the same go to the database
-// as one, so that many waiting workers cost no more than one.
+// Who waits for steps, and what serves them. A step that becomes ready while a claim waits for its kind is given
+// to that claim in the transaction that makes it so; all others are looked for. Claims that ask for the same
+// go to the database as one, so that many waiting workers cost no more than one.
 
 import type { StepRecord } from '../domain/step.ts'
 import { type Scope, writerOf } from '../store/db.ts'
 import type { ReadyGroup } from '../store/due-steps.ts'
 import { toFlowError } from '../store/errors.ts'
 import { releaseStep } from '../store/step-leases.ts'
-import {
-  type ClaimedStep,
-  type ClaimFilter,
-  type ClaimSlot,
-  claimSteps,
-  type GroupPlace,
-} from '../store/step-queue.ts'
+import { type ClaimedStep, type ClaimFilter, claimSteps } from '../store/step-queue.ts'
 import type { Caller } from './change.ts'
+import {
+  type ClaimLine,
+  type ClaimRequest,
+  claimsBehind,
+  concerns,
+  endWait,
+  freeOf,
+  groupKey,
+  isBehind,
+  keyOf,
+  letGo,
+  matchSteps,
+  mayConcern,
+  newLine,
+  type OwnedSlot,
+  slotsFor,
+  type WaitingClaim,
+} from './claim-lines.ts'
 import type { Committer } from './committer.ts'
-import { type Hints, hintKey } from './hints.ts'
+import type { Offered, Standby, Standbys } from './handover.ts'
+import type { Hints } from './hints.ts'
 import { createLoop } from './loop.ts'
 import type { Report } from './notice.ts'
-
-export type { ClaimedStep } from '../store/step-queue.ts'
-
-export interface ClaimRequest {
-  worker_id: string
-  /** Any when absent. */
-  controllers?: string[]
-  tasks?: string[]
-  /** Steps at most. */
-  max: number
-  /** How long they are the worker's without a heartbeat, in milliseconds. */
-  lease: number
-  /** How long to wait for the first, in milliseconds; 0: not at all. */
-  wait: number
-}
 
 export interface StepClaims {
   /** Resolves with steps as soon as there are any; with none when the time is over or the signal aborts. */
   claim(caller: Caller, request: ClaimRequest, signal: AbortSignal): Promise<ClaimedStep[]>
+  /** A claim beside a report, of a namespace; `requestOf` says what for, by what was reported. */
+  standBy(
+    namespace: string,
+    requestOf: (settled: readonly StepRecord[]) => ClaimRequest | null,
+  ): StandingClaim
   /** Tells that there may be steps to claim; null: anywhere. */
   nudge(groups: readonly ReadyGroup[] | null): void
   /** Claims that wait. */
   waiting(): number
   start(): void
   stop(): Promise<void>
+}
+
+export interface StandingClaim extends Standby {
+  /** What it was given, once; null when that is nothing. Given back when the signal has aborted. */
+  take(signal: AbortSignal): ClaimedStep[] | null
 }
 
 /** Steps claimed by one statement. */
@@ -53,42 +62,25 @@ export const claimLanes = 2
 const rememberedTurns = 256
 /** Between two looks that nobody asked for, in milliseconds: for what other processes made ready. */
 const lookEvery = 1_000
+/** How long it counts what a look has seen, in milliseconds: until the next one that nobody asked for is over. */
+const seenFor = 2 * lookEvery
 
-interface Waiting {
-  request: ClaimRequest
-  settled: boolean
-  settle(steps: ClaimedStep[]): void
-  fail(error: unknown): void
-}
-
-/** Claims that ask for the same, in the order in which they came. */
-interface Line {
-  filter: ClaimFilter
-  claims: Waiting[]
-  /** Where the next look begins in the circle of groups. */
-  after: GroupPlace | null
-  looking: boolean
-  /** Something may have become ready since the look began. */
-  again: boolean
-  /** When the last look began, if it left nothing behind and nobody has told of anything since. */
-  emptyAt: number | null
-}
-
-/** @param onClaimed told of the shortest lease that was given, in milliseconds. */
+/** @param onClaimed told of the shortest lease that a look gave, in milliseconds. */
 export function createStepClaims(
   scope: Scope,
-  committer: Committer,
-  hints: Hints,
+  committer: Pick<Committer, 'onOffer' | 'onSteps'>,
+  hints: Pick<Hints, 'publish' | 'subscribe'>,
   report: Report,
   onClaimed: (leaseMs: number) => void,
 ): StepClaims {
-  const lines = new Map<string, Line>()
+  const lines = new Map<string, ClaimLine>()
   /** By namespace: controllers in the order of their last turn, the longest ago first. */
   const turns = new Map<string, Set<string>>()
   let stopping = false
   let busy = 0
-  const queued = new Set<Line>()
+  const queued = new Set<ClaimLine>()
 
+  committer.onOffer(offer)
   committer.onSteps((steps) => {
     const ready = steps?.filter(isReady) ?? null
     if (ready !== null && ready.length === 0) return
@@ -96,33 +88,45 @@ export function createStepClaims(
     hints.publish('steps', ready === null ? ['*'] : ready.map(groupKey))
   })
   hints.subscribe('steps', (keys) => {
-    for (const line of lines.values()) if (mayConcern(line.filter, keys)) look(line)
+    for (const line of lines.values()) if (mayConcern(line.filter, keys)) tell(line, null)
   })
 
   function nudge(groups: readonly ReadyGroup[] | null): void {
     for (const line of lines.values()) {
-      if (groups === null || groups.some((group) => concerns(line.filter, group))) look(line)
+      const count = groups?.filter((group) => concerns(line.filter, group)).length ?? null
+      if (count !== 0) tell(line, count)
     }
   }
 
+  /** So many more are ready; null when nobody knows how many. */
+  function tell(line: ClaimLine, count: number | null): void {
+    line.told = count === null || line.told === null ? null : line.told + count
+    line.ready = count === null || line.ready === null ? null : line.ready + count
+    look(line)
+  }
+
   /** Has a line looked at, now or as soon as the look under way is over. */
-  function look(line: Line): void {
-    line.emptyAt = null
+  function look(line: ClaimLine): void {
     if (line.looking) {
       line.again = true
       return
     }
-    if (line.claims.length === 0) return
+    if (freeOf(line).length === 0) return
     queued.add(line)
     run()
   }
 
   /**
-   * Whether a claim that waits can do without a look of its own: it is no worse off than those that have
-   * waited since the last one, which are looked for once a second.
+   * How many steps are ready for a line beside those that a look is just taking; null when that is not known.
+   * Whoever makes steps ready tells of it, in this process and in others, and should that get lost, looks once a
+   * second find them.
    */
-  function isKnownEmpty({ emptyAt }: Line): boolean {
-    return emptyAt !== null && performance.now() - emptyAt < lookEvery
+  function readyOf({ ready, seenAt }: ClaimLine): number | null {
+    return performance.now() - seenAt < seenFor ? ready : null
+  }
+
+  function isKnownEmpty(line: ClaimLine): boolean {
+    return readyOf(line) === 0
   }
 
   function run(): void {
@@ -141,53 +145,67 @@ export function createStepClaims(
   }
 
   /** One look: once around the circle of groups, or until everybody has something. */
-  async function serve(line: Line): Promise<void> {
+  async function serve(line: ClaimLine): Promise<void> {
     line.again = false
+    line.told = 0
     const began = performance.now()
     const start = line.after
     let wrapped = start === null
+    let asked: WaitingClaim[] = []
     try {
       for (;;) {
-        const asked = line.claims.filter(({ settled }) => !settled)
-        line.claims = asked
+        asked = freeOf(line)
         if (asked.length === 0) return
-        const slots = slotsFor(asked)
+        for (const claim of asked) claim.held = true
+        const slots = slotsFor(asked, slotsAtOnce)
+        const known = line.ready
+        line.ready = known === null ? null : Math.max(0, known - slots.length)
         const { steps, more } = await claimSteps(writerOf(scope, line.filter.namespace), {
           ...line.filter,
           slots: slots.map(({ slot }) => slot),
           after: line.after,
           served: [...(turns.get(line.filter.namespace) ?? [])],
         })
-        hand(line, slots, steps)
+        hand(slots, steps)
+        letGo(asked)
         line.after = more
-        // Where these came from, there may be more.
-        if (steps.length === slots.length) continue
+        if (steps.length === slots.length) {
+          // Where these came from, there may be more.
+          if (known !== null && known < steps.length) line.ready = null
+          continue
+        }
         if (more === null) {
           if (wrapped) break
           wrapped = true
         } else if (wrapped && (start === null || isBehind(more, start))) break
       }
-      if (!line.again) line.emptyAt = began
+      line.ready = line.told
+      line.seenAt = began
       // Those that would not wait have had their look.
-      for (const claim of line.claims) if (claim.request.wait === 0) claim.settle([])
+      for (const claim of asked) if (claim.request.wait === 0) claim.settle([])
     } catch (error) {
-      for (const claim of line.claims) claim.fail(toFlowError(error))
-    } finally {
-      line.claims = line.claims.filter(({ settled }) => !settled)
+      line.ready = null
+      for (const claim of asked) claim.fail(toFlowError(error))
     }
   }
 
   /** Gives steps to those whose slots they were claimed for. Nobody waits for more once there is one. */
   function hand(
-    line: Line,
-    slots: readonly { claim: Waiting }[],
+    slots: readonly OwnedSlot[],
     steps: readonly (ClaimedStep & { slot: number })[],
   ): void {
-    const given = new Map<Waiting, ClaimedStep[]>()
     if (steps.length > 0) onClaimed(Math.min(...steps.map(({ lease_ms }) => lease_ms ?? 0)))
+    give(steps, (step) => slots[step.slot]?.claim)
+  }
+
+  function give<Step extends ClaimedStep>(
+    steps: readonly Step[],
+    claimOf: (step: Step) => WaitingClaim | undefined,
+  ): void {
+    const given = new Map<WaitingClaim, ClaimedStep[]>()
     for (const step of steps) {
-      const claim = slots[step.slot]?.claim
-      remember(line.filter.namespace, step.controller_id)
+      const claim = claimOf(step)
+      remember(step)
       if (claim === undefined || claim.settled) {
         giveBack(step)
         continue
@@ -211,11 +229,50 @@ export function createStepClaims(
     )
   }
 
-  function remember(namespace: string, controller: string): void {
+  function lineOf(namespace: string, request: ClaimRequest): ClaimLine {
+    const { controllers = null, tasks = null }: Partial<ClaimFilter> = request
+    const filter: ClaimFilter = { namespace, controllers, tasks, pushed: false }
+    const key = keyOf(filter)
+    const line = lines.get(key) ?? newLine(filter)
+    lines.set(key, line)
+    return line
+  }
+
+  /** Keeps claims for steps of a transaction, but those that will be given what has been ready for longer. */
+  function offer(steps: readonly StepRecord[], standbys: Standbys): Offered | null {
+    if (steps.length === 0) return null
+    const free = new Map<ClaimLine, WaitingClaim[]>()
+    for (const line of lines.values()) free.set(line, freeOf(line))
+    for (const [standby, settled] of standbys) {
+      const entered = standby.enter(settled)
+      if (entered === null) continue
+      const { claim, line } = entered
+      const others = free.get(line)
+      if (others === undefined) free.set(line, [claim])
+      else others.push(claim)
+    }
+    for (const [line, claims] of free) free.set(line, claimsBehind(claims, readyOf(line)))
+    const matches = matchSteps(steps, free)
+    if (matches.size === 0) return null
+    const held = new Map<WaitingClaim, ClaimLine>()
+    for (const { claim, line } of matches.values()) held.set(claim, line)
+    for (const claim of held.keys()) claim.held = true
+    return {
+      leases: new Map([...matches].map(([id, { lease }]) => [id, lease])),
+      settle(came) {
+        give(came, ({ id }) => matches.get(id)?.claim)
+        letGo(held.keys())
+        // Nothing was looked for on behalf of those that were held.
+        for (const [claim, line] of held) if (!claim.settled) look(line)
+      },
+    }
+  }
+
+  function remember({ namespace, controller_id }: StepRecord): void {
     const served = turns.get(namespace) ?? new Set()
     turns.set(namespace, served)
-    served.delete(controller)
-    served.add(controller)
+    served.delete(controller_id)
+    served.add(controller_id)
     if (served.size > rememberedTurns)
       for (const oldest of served) return void served.delete(oldest)
   }
@@ -227,7 +284,7 @@ export function createStepClaims(
     async pass() {
       for (const [key, line] of lines) {
         // Kept until now for what was known of it.
-        if (line.claims.length === 0 && !line.looking) lines.delete(key)
+        if (line.claims.size === 0 && !line.looking) lines.delete(key)
         else look(line)
       }
       return lookEvery
@@ -236,37 +293,65 @@ export function createStepClaims(
 
   return {
     nudge,
-    waiting: () => [...lines.values()].reduce((sum, { claims }) => sum + claims.length, 0),
+    waiting: () => [...lines.values()].reduce((sum, { claims }) => sum + claims.size, 0),
     claim({ namespace }, request, signal) {
       if (signal.aborted || stopping) return Promise.resolve([])
+      const line = lineOf(namespace, request)
+      if (request.glance === true && isKnownEmpty(line)) return Promise.resolve([])
       return new Promise((resolve, reject) => {
-        const { controllers = null, tasks = null } = request
-        const filter: ClaimFilter = { namespace, controllers, tasks, pushed: false }
-        const key = keyOf(filter)
-        let line = lines.get(key)
-        if (line === undefined) {
-          line = { filter, claims: [], after: null, looking: false, again: false, emptyAt: null }
-          lines.set(key, line)
-        }
         const end = (finish: () => void) => {
           if (claim.settled) return
           claim.settled = true
+          line.claims.delete(claim)
           clearTimeout(timer)
           signal.removeEventListener('abort', giveUp)
           finish()
         }
-        const claim: Waiting = {
+        const claim: WaitingClaim = {
           request,
           settled: false,
+          held: false,
+          over: false,
           settle: (steps) => end(() => resolve(steps)),
           fail: (error) => end(() => reject(error)),
         }
         const giveUp = () => claim.settle([])
-        const timer = request.wait > 0 ? setTimeout(giveUp, request.wait) : undefined
+        const timer = request.wait > 0 ? setTimeout(() => endWait(claim), request.wait) : undefined
         signal.addEventListener('abort', giveUp)
-        line.claims.push(claim)
+        line.claims.add(claim)
+        // One that waits is no worse off than those that have waited since the last look.
         if (request.wait === 0 || !isKnownEmpty(line)) look(line)
       })
+    },
+    standBy(namespace, requestOf) {
+      let claim: WaitingClaim | null = null
+      let given: ClaimedStep[] | null = null
+      return {
+        enter(settled) {
+          if (stopping || given !== null || claim?.held === true) return null
+          const request = requestOf(settled)
+          if (request === null) return null
+          const own: WaitingClaim = {
+            request,
+            settled: false,
+            held: false,
+            over: false,
+            settle(steps) {
+              own.settled = true
+              given = steps
+            },
+            fail() {},
+          }
+          claim = own
+          return { claim: own, line: lineOf(namespace, request) }
+        },
+        take(signal) {
+          const steps = given
+          given = null
+          if (steps !== null && signal.aborted) for (const step of steps) giveBack(step)
+          return steps
+        },
+      }
     },
     start() {
       stopping = false
@@ -275,59 +360,11 @@ export function createStepClaims(
     async stop() {
       stopping = true
       await loop.stop()
-      for (const { claims } of lines.values()) for (const claim of claims) claim.settle([])
+      for (const { claims } of lines.values()) for (const claim of claims) endWait(claim)
     },
   }
 }
 
-/** Slots by turns: each claim gets one before any gets its second. */
-function slotsFor(claims: readonly Waiting[]): { claim: Waiting; slot: ClaimSlot }[] {
-  const slots: { claim: Waiting; slot: ClaimSlot }[] = []
-  for (let turn = 0; slots.length < slotsAtOnce; turn++) {
-    const before = slots.length
-    for (const claim of claims) {
-      const { worker_id, lease, max } = claim.request
-      if (max > turn && slots.length < slotsAtOnce) {
-        slots.push({ claim, slot: { worker_id, lease_ms: lease } })
-      }
-    }
-    if (slots.length === before) break
-  }
-  return slots
-}
-
-function isBehind(one: GroupPlace, other: GroupPlace): boolean {
-  return one.controller_id === other.controller_id
-    ? one.task >= other.task
-    : one.controller_id > other.controller_id
-}
-
 function isReady(step: StepRecord): boolean {
   return step.ready
-}
-
-function keyOf({ namespace, controllers, tasks }: ClaimFilter): string {
-  return JSON.stringify([namespace, controllers, tasks])
-}
-
-function groupKey({ namespace, controller_id, task }: ReadyGroup): string {
-  return JSON.stringify([namespace, controller_id, task])
-}
-
-function concerns({ namespace, controllers, tasks }: ClaimFilter, group: ReadyGroup): boolean {
-  return (
-    group.namespace === namespace &&
-    (controllers === null || controllers.includes(group.controller_id)) &&
-    (tasks === null || tasks.includes(group.task))
-  )
-}
-
-/** Whether a hint of another process may be about what a line waits for. */
-function mayConcern(filter: ClaimFilter, keys: ReadonlySet<string> | null): boolean {
-  const { namespace, controllers, tasks } = filter
-  if (keys === null || controllers === null || tasks === null) return true
-  if (keys.has(hintKey('*'))) return true
-  return controllers.some((controller_id) =>
-    tasks.some((task) => keys.has(hintKey(groupKey({ namespace, controller_id, task })))),
-  )
 }

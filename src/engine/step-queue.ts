@@ -14,20 +14,29 @@ import {
   releaseStep,
   renewLeases,
 } from '../store/step-leases.ts'
+import type { ClaimedStep } from '../store/step-queue.ts'
 import type { Caller, ChangeOptions } from './change.ts'
+import type { ClaimRequest } from './claim-lines.ts'
 import { gather } from './gather.ts'
 import { type KeyedReply, keyedChange } from './keyed-change.ts'
 import type { Report } from './notice.ts'
 import { isNarrow } from './sight.ts'
-import type { ClaimedStep, ClaimRequest, StepClaims } from './step-claims.ts'
+import type { StandingClaim, StepClaims } from './step-claims.ts'
 import { refuseLargeValue } from './step-input.ts'
 import type { Steps } from './steps.ts'
 
-export type { ClaimedStep, ClaimRequest } from './step-claims.ts'
+export type { ClaimedStep } from '../store/step-queue.ts'
+export type { ClaimRequest } from './claim-lines.ts'
+export type { StandingClaim } from './step-claims.ts'
 
 export interface StepQueue {
   /** Resolves with steps, or with none when the time is over. */
   claim(caller: Caller, request: ClaimRequest, signal: AbortSignal): Promise<ClaimedStep[]>
+  /** A claim beside a report, to be made with it or after it: `requestOf` says what for, by what was reported. */
+  standBy(
+    caller: Caller,
+    requestOf: (settled: readonly StepRecord[]) => ClaimRequest | null,
+  ): StandingClaim
   /** Renews a lease. Throws `not_found`, `lease_lost`, `limit_exceeded`. */
   heartbeat(
     caller: Caller,
@@ -84,13 +93,30 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
     throw leaseLost(stepId, await steps.byId(caller, stepId))
   }
 
+  function told(claimed: ClaimedStep[]): ClaimedStep[] {
+    if (claimed.length > 0) {
+      report({ type: 'steps_claimed', by: 'worker', waits: waitsOf(claimed) })
+    }
+    return claimed
+  }
+
   return {
     async claim(caller, request, signal) {
-      const claimed = await claims.claim(caller, claimInSight(caller, request), signal)
-      if (claimed.length > 0) {
-        report({ type: 'steps_claimed', by: 'worker', waits: waitsOf(claimed) })
+      return told(await claims.claim(caller, claimInSight(caller, request), signal))
+    },
+    standBy(caller, requestOf) {
+      const standing = claims.standBy(caller.namespace, (settled) => {
+        const request = requestOf(settled)
+        if (request === null || refusalOf(caller, request) !== null) return null
+        return claimInSight(caller, request)
+      })
+      return {
+        enter: standing.enter,
+        take(signal) {
+          const steps = standing.take(signal)
+          return steps === null ? null : told(steps)
+        },
       }
-      return claimed
     },
     waiting: claims.waiting,
 
@@ -139,22 +165,31 @@ export function createStepQueue(options: StepQueueOptions): StepQueue {
 
 /** A claim as far as its caller sees: its controllers, when it is held to some. */
 function claimInSight(caller: Caller, request: ClaimRequest): ClaimRequest {
-  const { owner_session_key: owner, controllers: allowed } = caller
+  const refusal = refusalOf(caller, request)
+  if (refusal !== null) throw refusal
+  const { controllers } = caller
+  if (controllers === undefined || request.controllers !== undefined) return request
+  return { ...request, controllers: [...controllers] }
+}
+
+/** Why a caller may not claim, if it may not. */
+function refusalOf(
+  { owner_session_key: owner, controllers: allowed }: Caller,
+  { controllers }: ClaimRequest,
+): FlowError | null {
   if (owner !== undefined) {
-    throw new FlowError(
+    return new FlowError(
       'forbidden',
       'Steps are claimed for whoever owns them: use a key without an owner.',
       { action: 'steps:work' },
     )
   }
-  if (allowed === undefined) return request
-  const { controllers } = request
-  if (controllers?.some((one) => !allowed.includes(one))) {
-    throw new FlowError('forbidden', 'This key works on the steps of other controllers.', {
-      pointer: '/controllers',
-    })
+  if (allowed === undefined || controllers?.every((one) => allowed.includes(one)) !== false) {
+    return null
   }
-  return controllers === undefined ? { ...request, controllers: [...allowed] } : request
+  return new FlowError('forbidden', 'This key works on the steps of other controllers.', {
+    pointer: '/controllers',
+  })
 }
 
 /** How long steps had been ready when they were claimed, in seconds. */

@@ -7,6 +7,7 @@ import { connectWriter, type Scope } from '../store/db.ts'
 import { isServerError } from '../store/errors.ts'
 import { type Plan, planBatch } from './batch.ts'
 import type { Item } from './entry.ts'
+import { type Offer, settleHandover } from './handover.ts'
 import type { Report } from './notice.ts'
 import type { SignalLimits } from './signalling.ts'
 
@@ -30,9 +31,16 @@ export type Transact = (
 /**
  * A function that runs one transaction: locks what is requested, decides the entries and saves.
  *
+ * @param offer asked who waits for the steps that become ready.
+ *
  * Throws only what `planBatch` throws, with everything rolled back.
  */
-export function createTransactor(scope: Scope, limits: SignalLimits, report: Report): Transact {
+export function createTransactor(
+  scope: Scope,
+  limits: SignalLimits,
+  report: Report,
+  offer: Offer,
+): Transact {
   return async (request, itemsFor) => {
     let client: BatchClient
     try {
@@ -49,21 +57,27 @@ export function createTransactor(scope: Scope, limits: SignalLimits, report: Rep
     }
     let plan: Plan
     try {
-      plan = planBatch(itemsFor(locked), locked, limits)
+      plan = planBatch(itemsFor(locked), locked, limits, offer)
     } catch (cause) {
       await release(client, cause)
       throw cause
     }
     const result = await saveBatch(client, plan.changes)
+    const nothingCame = () => {
+      if (plan.handover !== null) settleHandover(plan.handover, null)
+    }
     if (result.outcome === 'in_doubt') {
       client.release(true)
       const committed = await settleDoubt(locked.xid, result.cause)
+      // Not known is as good: should they have been claimed, their leases end by themselves.
+      if (committed !== true) nothingCame()
       if (committed === null) return { outcome: 'unknown', cause: result.cause }
       return committed
         ? { outcome: 'committed', plan, locked, saved: result.saved }
         : { outcome: 'rolled_back', cause: result.cause, stale: true, locked }
     }
     client.release()
+    if (result.outcome !== 'committed') nothingCame()
     return result.outcome === 'committed'
       ? { outcome: 'committed', plan, locked, saved: result }
       : { outcome: 'rolled_back', cause: result.cause, stale: false, locked }

@@ -3,7 +3,7 @@
 import type { DecidedFlow } from '../domain/command.ts'
 import type { FlowRecord } from '../domain/flow.ts'
 import type { Instant, SignalRecord } from '../domain/signal.ts'
-import type { StepDefaults, StepRecord } from '../domain/step.ts'
+import type { StepRecord } from '../domain/step.ts'
 import type { Timestamp } from '../domain/time.ts'
 import { beginWithin, inOneWrite, type Runner, rows, type Scope, together } from './db.ts'
 import { type DueQuery, lockDue } from './due.ts'
@@ -28,6 +28,7 @@ import {
 } from './signals.ts'
 import { sql } from './sql.ts'
 import {
+  type ControllerSteps,
   type DefaultsQuery,
   lockOpenSteps,
   lockSteps,
@@ -85,7 +86,9 @@ export interface Locked {
   replies: Map<string, KeptReply>
   open_keys: FlowRecord[]
   steps: StepRecord[]
-  step_defaults: (StepDefaults & { namespace: string; id: string })[]
+  step_defaults: ControllerSteps[]
+  /** What they were looked up by. */
+  defaults_query: DefaultsQuery
   /** All that is open of flows that are asked to end. */
   open_steps: StepRecord[]
   /** The longest waiting first, under each match key. */
@@ -137,7 +140,7 @@ export async function lockBatch(
         Waiter[],
         DecidedFlow[],
         StepRecord[],
-        Locked['step_defaults'],
+        ControllerSteps[],
         SignalRecord[],
         SignalRecord[],
         SignalRecord[],
@@ -195,6 +198,7 @@ export async function lockBatch(
     open_keys: openKeys,
     steps: known,
     step_defaults: stepDefaults,
+    defaults_query: defaults,
     open_steps: cancelling.length > 0 ? await lockOpenSteps(client, cancelling) : [],
     waiters: waiting,
     waiter_queries: waiters,

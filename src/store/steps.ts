@@ -225,19 +225,31 @@ export interface DefaultsQuery {
   flow_ids: string[]
 }
 
+/** What a controller says of its steps. */
+export type ControllerSteps = StepDefaults & {
+  namespace: string
+  id: string
+  /** Whether they are pushed to it, and if so, which tasks: all when null. */
+  pushes: boolean
+  tasks: string[] | null
+}
+
 /** What the controllers of a batch say of their steps; those that say nothing are left out. */
 export async function readDefaults(
   runner: Runner,
   { controllers, flow_ids }: DefaultsQuery,
-): Promise<(StepDefaults & { namespace: string; id: string })[]> {
+): Promise<ControllerSteps[]> {
+  const said = raw(
+    'c.namespace, c.id, c.retry, c.on_dead, c.url is not null and c.enabled as pushes, c.tasks',
+  )
   return rows(
     runner,
     sql`
-      select c.namespace, c.id, c.retry, c.on_dead
+      select ${said}
       from json_to_recordset(${JSON.stringify(controllers)}::json) as k(namespace text, id text)
       join controllers c on c.namespace = k.namespace and c.id = k.id
       union
-      select c.namespace, c.id, c.retry, c.on_dead
+      select ${said}
       from flows f join controllers c on c.namespace = f.namespace and c.id = f.controller_id
       where f.id = any(${flow_ids}::uuid[])`,
   )

@@ -33,6 +33,7 @@ function written(xids: { own: string; next: string; last: string }) {
     open_keys: [],
     steps: [],
     step_defaults: [],
+    defaults_query: { controllers: [], flow_ids: [] },
     open_steps: [],
     waiters: [],
     waiter_queries: [],

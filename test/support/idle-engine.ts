@@ -71,7 +71,13 @@ export function idleEngine(): Engine {
       find: unexpected,
       byId: unexpected,
     },
-    queue: { claim: unexpected, heartbeat: unexpected, release: unexpected, waiting: unexpected },
+    queue: {
+      claim: unexpected,
+      standBy: unexpected,
+      heartbeat: unexpected,
+      release: unexpected,
+      waiting: unexpected,
+    },
     memos: { get: unexpected, put: unexpected },
     credentials: {
       authenticate: unexpected,

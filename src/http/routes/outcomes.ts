@@ -15,6 +15,7 @@ import {
 import type { ClaimedStepBody } from '../../contract/step-work.ts'
 import type { StepRecord } from '../../domain/step.ts'
 import type { Caller, ChangeOptions } from '../../engine/change.ts'
+import type { StandingClaim } from '../../engine/step-queue.ts'
 import type { SettleReply } from '../../engine/steps.ts'
 import { needs } from '../access.ts'
 import { callerOf } from '../caller.ts'
@@ -50,22 +51,37 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
     }
   }
 
-  /** What a worker is given after the steps that it has settled. Not more than was asked for, so nothing when nothing was settled. */
+  /** What a worker asks for beside a report; null when that is nothing. */
+  function standBy(caller: Caller, next: ClaimNext | null): StandingClaim | null {
+    if (next === null) return null
+    return engine.queue.standBy(caller, (settled) => {
+      const workerId = next.worker_id ?? settled[0]?.worker_id ?? null
+      return workerId === null ? null : nextClaim(next, settled, workerId)
+    })
+  }
+
+  /**
+   * What a worker is given after the steps that it has settled: what became ready with them, else whatever is.
+   * Not more than was asked for, so nothing when nothing was settled.
+   */
   async function claimNext(
     request: FastifyRequest,
     reply: FastifyReply,
     next: ClaimNext | null,
+    standby: StandingClaim | null,
     settled: readonly StepRecord[],
   ): Promise<ClaimedStepBody[]> {
     const [first] = settled
     if (next === null || first === undefined) return []
     const caller = callerOf(request)
-    const workerId = next.worker_id ?? (await workerOf(caller, first))
-    if (workerId === null) return []
-    const claim = nextClaim(next, settled, workerId)
-    const steps = await whileWanted(reply, shutdown, (signal) =>
-      engine.queue.claim(caller, claim, signal),
-    )
+    const steps = await whileWanted(reply, shutdown, async (signal) => {
+      const given = standby?.take(signal) ?? null
+      if (given !== null) return given
+      const workerId = next.worker_id ?? (await workerOf(caller, first))
+      if (workerId === null) return []
+      const claim = nextClaim(next, settled, workerId)
+      return engine.queue.claim(caller, { ...claim, glance: true }, signal)
+    })
     return steps.map(presentClaimed)
   }
 
@@ -103,14 +119,16 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
     async (request, reply) => {
       const { claim_next, ...report } = request.body
       const next = checkedNext(claim_next)
+      const caller = callerOf(request)
+      const standby = standBy(caller, next)
       const result = await settle(
-        callerOf(request),
+        caller,
         { ...report, step_id: request.params.step_id },
         '/outcome',
-        changeOptions(request),
+        { ...changeOptions(request), ...(standby && { standby }) },
       )
       changeHeaders(reply, result)
-      const items = await claimNext(request, reply, next, [result.step])
+      const items = await claimNext(request, reply, next, standby, [result.step])
       const flow = presentFlow(result.flow)
       const link = result.link_token === null ? null : `${publicUrl}/r/${result.link_token}`
       return {
@@ -144,9 +162,11 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
       const { items, claim_next } = request.body
       const next = checkedNext(claim_next)
       unconditionalOptions(request)
+      const standby = standBy(caller, next)
+      const options = standby === null ? {} : { standby }
       // All at once, in their order: they go into as few transactions as possible.
       const reports = await Promise.allSettled(
-        items.map((item, i) => settle(caller, item, `/items/${i}/outcome`)),
+        items.map((item, i) => settle(caller, item, `/items/${i}/outcome`, options)),
       )
       const settled = reports.flatMap((report) =>
         report.status === 'fulfilled' ? [report.value.step] : [],
@@ -159,7 +179,7 @@ export const outcomeRoutes: FastifyPluginCallbackTypebox<RouteContext> = (
         const { discarded, repeated } = report.value
         return { step_id, ok: true, discarded, repeated }
       })
-      return { results, items: await claimNext(request, reply, next, settled) }
+      return { results, items: await claimNext(request, reply, next, standby, settled) }
     },
   )
 
