@@ -105,6 +105,12 @@ export function createStepClaims(
     look(line)
   }
 
+  /** All that was ready when a look began was seen, and so many of it were left. */
+  function saw(line: ClaimLine, left: number, began: number): void {
+    line.ready = line.told === null ? null : line.told + left
+    line.seenAt = began
+  }
+
   /** Has a line looked at, now or as soon as the look under way is over. */
   function look(line: ClaimLine): void {
     if (line.looking) {
@@ -160,7 +166,7 @@ export function createStepClaims(
         const slots = slotsFor(asked, slotsAtOnce)
         const known = line.ready
         line.ready = known === null ? null : Math.max(0, known - slots.length)
-        const { steps, more } = await claimSteps(writerOf(scope, line.filter.namespace), {
+        const { steps, more, left } = await claimSteps(writerOf(scope, line.filter.namespace), {
           ...line.filter,
           slots: slots.map(({ slot }) => slot),
           after: line.after,
@@ -171,7 +177,8 @@ export function createStepClaims(
         line.after = more
         if (steps.length === slots.length) {
           // Where these came from, there may be more.
-          if (known !== null && known < steps.length) line.ready = null
+          if (left !== null) saw(line, left, began)
+          else if (known !== null && known < steps.length) line.ready = null
           continue
         }
         if (more === null) {
@@ -179,8 +186,7 @@ export function createStepClaims(
           wrapped = true
         } else if (wrapped && (start === null || isBehind(more, start))) break
       }
-      line.ready = line.told
-      line.seenAt = began
+      saw(line, 0, began)
       // Those that would not wait have had their look.
       for (const claim of asked) if (claim.request.wait === 0) claim.settle([])
     } catch (error) {

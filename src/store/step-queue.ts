@@ -54,6 +54,8 @@ export interface Claimed {
   steps: (ClaimedStep & { slot: number })[]
   /** The last group that was looked at, when there may be more behind it. */
   more: GroupPlace | null
+  /** How many others are ready, those included that another process is just claiming; null when not all were seen. */
+  left: number | null
 }
 
 /**
@@ -200,17 +202,22 @@ export async function claimSteps(runner: Runner, query: ClaimQuery): Promise<Cla
         where s.id = v.id and s.shard = v.shard
         returning s.*, v.n as slot)
       select e.n as edge_groups, e.last_controller, e.last_task, s.slot - 1 as slot,
+        (select count(*)::integer from candidates) as candidates,
         ${columnsOfS}, f.goal as flow_goal, f.state as flow_state, f.labels as flow_labels
       from edge e
       left join claimed s on true
       left join flows f on f.id = s.flow_id and f.shard = s.shard
       order by s.slot`,
   )
+  const steps = found.filter(isClaim).map(claimedStepOf)
   const [edge] = found
   // Controllers that are named are looked at all together, whatever came before.
   const cut = query.controllers === null && edge !== undefined && edge.edge_groups >= groupsAtOnce
+  const whole = !cut && (query.after === null || query.controllers !== null)
+  const candidates = edge?.candidates ?? 0
   return {
-    steps: found.filter(isClaim).map(claimedStepOf),
+    steps,
+    left: whole && candidates < wanted + spareCandidates ? candidates - steps.length : null,
     more:
       cut && edge.last_controller !== null && edge.last_task !== null
         ? { controller_id: edge.last_controller, task: edge.last_task }
@@ -220,6 +227,7 @@ export async function claimSteps(runner: Runner, query: ClaimQuery): Promise<Cla
 
 interface Edge {
   edge_groups: number
+  candidates: number
   last_controller: string | null
   last_task: string | null
 }

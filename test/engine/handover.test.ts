@@ -331,11 +331,9 @@ test('a claim that gets nothing has what became ready while it was held', async 
 })
 
 describe('a claim beside a report', () => {
-  const standBy = (more: Parameters<typeof claim>[1] = {}): StandingClaim =>
+  const standBy = (filter: { tasks?: string[] } = { tasks: ['next'] }): StandingClaim =>
     engine.queue.standBy(caller, ([settled]) =>
-      settled === undefined
-        ? null
-        : { worker_id: 'w1', max: 1, lease: 30_000, wait: 0, tasks: ['next'], ...more },
+      settled === undefined ? null : { worker_id: 'w1', max: 1, lease: 30_000, wait: 0, ...filter },
     )
   const report = (step: ClaimedStep, standby: StandingClaim) =>
     engine.steps.settle(
@@ -357,6 +355,24 @@ describe('a claim beside a report', () => {
     expect((await rowOf(steps?.[0]?.id ?? '')).xid).toBe(await xidOf(flow.id))
     // It is given out once.
     expect(standby.take(never)).toBeNull()
+  })
+
+  test('has it too when the claim before it took all there was', async () => {
+    await flowWithStep(engine)
+    const first = await claimOne(engine)
+    const standby = standBy({})
+    await report(first, standby)
+    expect(standby.take(never)).toMatchObject([{ task: 'next', status: 'running' }])
+  })
+
+  test('has nothing before what was ready already, known or not', async () => {
+    const { flow } = await flowWithStep(engine)
+    await engine.steps.enqueue(caller, flow.id, { task: 'old' })
+    const standby = standBy({})
+    await report(await claimOne(engine), standby)
+    expect(standby.take(never)).toBeNull()
+    expect(await claimOne(engine)).toMatchObject({ task: 'old' })
+    expect(await claimOne(engine)).toMatchObject({ task: 'next' })
   })
 
   test('has nothing when it is not known what else is ready', async () => {

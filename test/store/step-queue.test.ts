@@ -26,9 +26,9 @@ const look = (controllers: string[] | null, tasks: string[] | null) =>
   })
 
 test('a claim that names more groups than a look has leaves none for another', async () => {
-  expect(await look(names('c', 20), names('t', 20))).toEqual({ steps: [], more: null })
-  expect(await look(names('c', 70), null)).toEqual({ steps: [], more: null })
-  expect(await look(null, names('t', 70))).toEqual({ steps: [], more: null })
+  expect(await look(names('c', 20), names('t', 20))).toEqual({ steps: [], more: null, left: 0 })
+  expect(await look(names('c', 70), null)).toEqual({ steps: [], more: null, left: 0 })
+  expect(await look(null, names('t', 70))).toEqual({ steps: [], more: null, left: 0 })
 })
 
 test('a claim of many holds no step against another, also when few were ready by the statistics', async () => {
@@ -69,4 +69,24 @@ test('a claim of many holds no step against another, also when few were ready by
   } finally {
     client.release(true)
   }
+})
+
+test('a claim says how many it left, as far as it has seen all of them', async () => {
+  const { session } = place
+  await session.query("update flow_steps set ready = false, status = 'cancelled'")
+  const ready = (count: number) =>
+    session.query(
+      `update flow_steps set ready = true, status = 'pending'
+       where id in (select id from flow_steps order by id limit $1)`,
+      [count],
+    )
+  await ready(3)
+  expect(await look(null, ['t'])).toMatchObject({ steps: [{ task: 't' }], left: 2 })
+  expect(await look(['c'], null)).toMatchObject({ steps: [{ task: 't' }], left: 1 })
+  expect(await look(null, null)).toMatchObject({ steps: [{ task: 't' }], left: 0 })
+  expect(await look(null, null)).toMatchObject({ steps: [], left: 0 })
+  await ready(16)
+  expect(await look(null, null)).toMatchObject({ steps: [{ task: 't' }], left: 15 })
+  await ready(17)
+  expect(await look(null, null)).toMatchObject({ steps: [{ task: 't' }], left: null })
 })
