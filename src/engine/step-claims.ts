@@ -27,11 +27,13 @@ import {
   slotsFor,
   type WaitingClaim,
 } from './claim-lines.ts'
+import { createClaimTurns } from './claim-turns.ts'
 import type { Committer } from './committer.ts'
-import type { Offered, Standby, Standbys } from './handover.ts'
+import type { Offered, Standbys } from './handover.ts'
 import type { Hints } from './hints.ts'
 import { createLoop } from './loop.ts'
 import type { Report } from './notice.ts'
+import { createStandingClaim, type StandingClaim } from './standing-claim.ts'
 
 export interface StepClaims {
   /** Resolves with steps as soon as there are any; with none when the time is over or the signal aborts. */
@@ -49,17 +51,10 @@ export interface StepClaims {
   stop(): Promise<void>
 }
 
-export interface StandingClaim extends Standby {
-  /** What it was given, once; null when that is nothing. Given back when the signal has aborted. */
-  take(signal: AbortSignal): ClaimedStep[] | null
-}
-
 /** Steps claimed by one statement. */
 const slotsAtOnce = 256
 /** Statements at once. */
 export const claimLanes = 2
-/** Controllers whose turn is remembered. */
-const rememberedTurns = 256
 /** Between two looks that nobody asked for, in milliseconds: for what other processes made ready. */
 const lookEvery = 1_000
 /** How long it counts what a look has seen, in milliseconds: until the next one that nobody asked for is over. */
@@ -74,8 +69,7 @@ export function createStepClaims(
   onClaimed: (leaseMs: number) => void,
 ): StepClaims {
   const lines = new Map<string, ClaimLine>()
-  /** By namespace: controllers in the order of their last turn, the longest ago first. */
-  const turns = new Map<string, Set<string>>()
+  const turns = createClaimTurns()
   let stopping = false
   let busy = 0
   const queued = new Set<ClaimLine>()
@@ -170,7 +164,7 @@ export function createStepClaims(
           ...line.filter,
           slots: slots.map(({ slot }) => slot),
           after: line.after,
-          served: [...(turns.get(line.filter.namespace) ?? [])],
+          served: turns.servedOf(line.filter.namespace),
         })
         hand(slots, steps)
         letGo(asked)
@@ -211,7 +205,7 @@ export function createStepClaims(
     const given = new Map<WaitingClaim, ClaimedStep[]>()
     for (const step of steps) {
       const claim = claimOf(step)
-      remember(step)
+      turns.served(step)
       if (claim === undefined || claim.settled) {
         giveBack(step)
         continue
@@ -274,15 +268,6 @@ export function createStepClaims(
     }
   }
 
-  function remember({ namespace, controller_id }: StepRecord): void {
-    const served = turns.get(namespace) ?? new Set()
-    turns.set(namespace, served)
-    served.delete(controller_id)
-    served.add(controller_id)
-    if (served.size > rememberedTurns)
-      for (const oldest of served) return void served.delete(oldest)
-  }
-
   const loop = createLoop({
     name: 'step-claims',
     interval: lookEvery,
@@ -329,36 +314,12 @@ export function createStepClaims(
         if (request.wait === 0 || !isKnownEmpty(line)) look(line)
       })
     },
-    standBy(namespace, requestOf) {
-      let claim: WaitingClaim | null = null
-      let given: ClaimedStep[] | null = null
-      return {
-        enter(settled) {
-          if (stopping || given !== null || claim?.held === true) return null
-          const request = requestOf(settled)
-          if (request === null) return null
-          const own: WaitingClaim = {
-            request,
-            settled: false,
-            held: false,
-            over: false,
-            settle(steps) {
-              own.settled = true
-              given = steps
-            },
-            fail() {},
-          }
-          claim = own
-          return { claim: own, line: lineOf(namespace, request) }
-        },
-        take(signal) {
-          const steps = given
-          given = null
-          if (steps !== null && signal.aborted) for (const step of steps) giveBack(step)
-          return steps
-        },
-      }
-    },
+    standBy: (namespace, requestOf) =>
+      createStandingClaim({
+        requestOf,
+        lineOf: (request) => (stopping ? null : lineOf(namespace, request)),
+        giveBack,
+      }),
     start() {
       stopping = false
       loop.start()

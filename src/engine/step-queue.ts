@@ -21,13 +21,14 @@ import { gather } from './gather.ts'
 import { type KeyedReply, keyedChange } from './keyed-change.ts'
 import type { Report } from './notice.ts'
 import { isNarrow } from './sight.ts'
-import type { StandingClaim, StepClaims } from './step-claims.ts'
+import type { StandingClaim } from './standing-claim.ts'
+import type { StepClaims } from './step-claims.ts'
 import { refuseLargeValue } from './step-input.ts'
 import type { Steps } from './steps.ts'
 
 export type { ClaimedStep } from '../store/step-queue.ts'
 export type { ClaimRequest } from './claim-lines.ts'
-export type { StandingClaim } from './step-claims.ts'
+export type { StandingClaim } from './standing-claim.ts'
 
 export interface StepQueue {
   /** Resolves with steps, or with none when the time is over. */
