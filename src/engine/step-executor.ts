@@ -204,8 +204,10 @@ export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
 
   function send(target: Target, controller: PushClaim['controller'], step: PushClaim['steps'][0]) {
     const { breaker } = target
+    // It may have failed once too often while this was being claimed.
+    const rests = breaker.restsFor(performance.now()) > 0
     const sent = (
-      stopping
+      stopping || rests
         ? attempt.giveBack(step)
         : attempt.push(controller, step, (health, notBefore) => {
             const spare = breaker.isOpen()
