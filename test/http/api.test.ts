@@ -435,7 +435,8 @@ describe('lists', () => {
         const own = items.filter((one: { flow_id: string }) => one.flow_id === id)
         return own.length === 3 && own
       },
-      5_000,
+      // Not before the oldest transaction of the whole server has ended, of whichever test that is.
+      20_000,
       'the feed shows them',
     )
     expect(seen.map((one: { kind: string }) => one.kind)).toEqual([
