@@ -214,7 +214,7 @@ export function createCommitter(options: CommitterOptions): Committer {
     try {
       return saved ?? (await rereadSaved(plan))
     } catch (error) {
-      if (plan.handover !== null) settleHandover(plan.handover, null)
+      settleHandover(plan.handover, null)
       throw error
     }
   }
@@ -236,7 +236,7 @@ export function createCommitter(options: CommitterOptions): Committer {
 
   function tell(plan: Plan, saved: Saved): void {
     announce(plan, saved, listeners, stepListeners)
-    if (plan.handover !== null) settleHandover(plan.handover, saved)
+    settleHandover(plan.handover, saved)
   }
 
   /** Waits for what is locked elsewhere beside the queue, holding up nobody but its own commands. */

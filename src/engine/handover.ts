@@ -74,7 +74,9 @@ export function handOver(
 }
 
 /** Tells those who wait what became of it; `saved` is null when nothing did. */
-export function settleHandover({ steps, offered }: Handover, saved: Saved | null): void {
+export function settleHandover(handover: Handover | null, saved: Saved | null): void {
+  if (handover === null) return
+  const { steps, offered } = handover
   const came = steps.filter(
     ({ flow, born }) => saved !== null && (!born || saved.inserted.has(flow.id)),
   )

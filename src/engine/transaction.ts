@@ -63,9 +63,7 @@ export function createTransactor(
       throw cause
     }
     const result = await saveBatch(client, plan.changes)
-    const nothingCame = () => {
-      if (plan.handover !== null) settleHandover(plan.handover, null)
-    }
+    const nothingCame = () => settleHandover(plan.handover, null)
     if (result.outcome === 'in_doubt') {
       client.release(true)
       const committed = await settleDoubt(locked.xid, result.cause)

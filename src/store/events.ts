@@ -161,7 +161,6 @@ export async function closingRevision(
 
 const nobody = '00000000-0000-0000-0000-000000000000'
 
-/** The place before everything of a transaction. */
 /** The place before all events of a transaction and of those after it: it names no flow. */
 export function before(xid: string): FeedPosition {
   return { xid, flow_id: nobody, revision: 0 }
